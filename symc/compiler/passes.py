@@ -65,6 +65,8 @@ class State:
         Whether scales may be folded into stored weights.
     blocks : bool
         Whether convolutions hand on their maps in blocks of channels, as bfloat16.
+    long : bool
+        Whether axes of arguments are taken for as long as constants in slices ask for.
     prepared : list of Prepared
         Values in ``graph`` that are computed when shared variables change.
     units, stored : from fusion
@@ -81,6 +83,7 @@ class State:
     graph: Graph = Graph()
     folds: bool = True
     blocks: bool = False
+    long: bool = False
     prepared: Sequence[Prepared] = ()
     units: Sequence[Unit] = ()
     stored: set[Variable] = field(default_factory=set)
@@ -96,7 +99,7 @@ class State:
 
 def specialise_shapes(state: State) -> State:
     """Rebuild the graph with all known shapes; checks possible only at call time become guards."""
-    specialised = specialise([*state.inputs, *(s for s, _ in state.updates)], state.outputs)
+    specialised = specialise([*state.inputs, *(s for s, _ in state.updates)], state.outputs, long=state.long)
     return replace(state, specialised=specialised, graph=Graph([*specialised.outputs, *specialised.values]))
 
 

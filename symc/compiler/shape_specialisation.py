@@ -8,6 +8,10 @@ Operands of which only the shape is read are replaced by dims.
 A dim may be the value of an integer that the program computes, as in ``x[:n]`` or ``alloc(0, n)``. Such a dim is a
 symbol that stays associated with the integer when the graph is rebuilt, and is bound to its value when the program
 runs; equalities of the symbol are checked then.
+
+The length of ``x[1:-1]`` is ``n - 2``, unless ``x`` has fewer than two elements. Almost no call has, so axes of inputs
+may be assumed to be as long as such constants ask for: the symbol ``n`` becomes ``m + 2``, with a length ``m`` of
+its own. Dims are simple then, and shapes are known to be equal that are. Other calls take code without the assumption.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symc.compiler.bodies import opened, with_bodies
+from symc.compiler.least_lengths import least_lengths
 from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import ShapeError, building_at, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
@@ -48,6 +53,8 @@ class Specialised:
         Equalities of these symbols, checked in every call.
     unified : dict
         Maps each unified symbol to its replacement.
+    longer : dict
+        The symbols ``m`` of axes of arguments that are assumed to be at least so long, each with the least length.
     """
 
     sources: dict[Variable, Variable]
@@ -57,13 +64,17 @@ class Specialised:
     values: list[Variable] = field(default_factory=list)
     equalities: list[Equality] = field(default_factory=list)
     unified: dict[Any, dims.Dim] = field(default_factory=dict)
+    longer: dict[Any, int] = field(default_factory=dict)
 
 
-def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present: bool = True) -> Specialised:
+def specialise(
+    inputs: Sequence[Variable], outputs: Sequence[Variable], present: bool = True, long: bool = False
+) -> Specialised:
     """Build the compiler's graph for ``outputs`` over ``inputs``; raises what ``infer`` raises.
 
     Shared variables have the shapes of their values, or with ``present=False`` those of their types. Each round
-    replaces at least one symbol by an equal dim, and creates no new symbols, so the number of rounds is finite.
+    replaces at least one symbol by an equal dim, and creates no new symbols, so the number of rounds is finite. With
+    ``long``, another round takes axes for as long as constants in other dims ask for.
     """
     unified: dict[Any, dims.Dim] = {}
     storages: dict[int, SharedVariable] = {}
@@ -73,13 +84,20 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present:
         order = toposort(outputs, frozenset(inputs))
     leaves = _leaves(inputs, outputs, order)
     guards: list[Guard] = []
-    while True:
+
+    def rebuilt(
+        unified: Mapping[Any, dims.Dim],
+    ) -> tuple[dict[Variable, Variable], _Level, list[Variable], list[Guard]]:
         sources: dict[Variable, Variable] = {}
         for leaf in leaves:
             sources[leaf] = _source(leaf, unified, sources, storages, present)
         level = _Level(unified)
         with collecting() as found:
             made = level.rebuild(outputs, sources, order)
+        return sources, level, made, found
+
+    while True:
+        sources, level, made, found = rebuilt(unified)
         guards += found  # in the original symbols, which messages and calls use
         axes = {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)} - level.values.keys()
         fresh = _unify(found, unified, axes, level.everywhere)
@@ -87,9 +105,18 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present:
             break
         unified.update({k: dims.substitute(v, fresh) for k, v in unified.items()} | fresh)
     known = {s for v in leaves for d in v.type.shape for s in dims.symbols_of(d)} | axes
+    longer: dict[Any, int] = {}
+    if long and (least := least_lengths(made, {d for v in sources.values() for d in v.type.shape} & axes)):
+        longer = {dims.new_symbol(s.name): n for s, n in least.items()}
+        grown = {s: dims.add(m, n) for (s, n), m in zip(least.items(), longer)}
+        try:
+            sources, level, made, _ = rebuilt({k: dims.substitute(v, grown) for k, v in unified.items()} | grown)
+            unified = {k: dims.substitute(v, grown) for k, v in unified.items()} | grown
+        except ShapeError:  # the expressions fit shorter arguments alone
+            longer = {}
     plain, late = _sorted(guards, known, set(level.everywhere))
     symbols, values = level.needed([*made, *sources.values()], late)
-    return Specialised(sources, made, plain, symbols, values, late, unified)
+    return Specialised(sources, made, plain, symbols, values, late, unified, longer)
 
 
 def only_shared_values_disagree(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> bool:

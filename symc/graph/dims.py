@@ -161,6 +161,8 @@ def _is_whole(term: Any) -> bool:
 
 @lru_cache(maxsize=65536)
 def _floordiv(a: Dim, b: Dim) -> Dim:
+    if type(a) is int and maximum(b, a + 1 if a >= 0 else -a) == b:
+        return 0 if a >= 0 else -1
     if isinstance(a, (sympy.Max, sympy.Min)):  # division keeps order
         parts = [floordiv(_plain(part), b) for part in a.args]
         if all(type(part) is int or not part.has(sympy.floor) for part in parts):

@@ -76,7 +76,7 @@ def expressions(obj: Any) -> list[Variable]:
 def initial_state(obj: Any) -> State:
     """The initial state of the passes: a function's own expressions, or the given ones as functions of their inputs."""
     if isinstance(obj, Function):
-        return obj.uncompiled()
+        return obj.uncompiled(obj.mode.runs_whole)
     outputs = expressions(obj)
     return State(
         "expression", [v for v in graph_inputs(outputs) if is_input(v)], outputs, [], get_default_mode().rewriting

@@ -69,15 +69,23 @@ class Definition:
         self.profile = Profile(name) if profile else None
         self.folds = True
 
-    def uncompiled(self) -> State:
-        """The initial state of the compiler's passes."""
+    def uncompiled(self, long: bool = False) -> State:
+        """The initial state of the compiler's passes; see ``State`` for ``long``."""
         first = len(self.outputs)
         outputs = [*self.outputs, *[v for _, v in self.updates]]
         updates = [(s, first + k) for k, (s, _) in enumerate(self.updates)]
         target = getattr(self.backend, "target", CPU)
         blocks = config.cpu_precision == "bfloat16" and getattr(self.backend, "multiplies_blocks", _never)()
         return State(
-            self.name, self.inputs, outputs, updates, self.mode.rewriting, target, folds=self.folds, blocks=blocks
+            self.name,
+            self.inputs,
+            outputs,
+            updates,
+            self.mode.rewriting,
+            target,
+            folds=self.folds,
+            blocks=blocks,
+            long=long,
         )
 
     def facts(self) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class Function(Definition):
             specialisation = self._specialisations.get(tuple(s.storage.shape for s in self._specialisation.own))
         if specialisation is None:
             start = perf_counter()
-            specialisation = Specialisation(self, self._slow, self._preparing)
+            specialisation = Specialisation(self, self._slow, self._preparing, self.mode.runs_whole)
             if len(self._specialisations) >= CORE_LIMIT:
                 self._specialisations.clear()
             self._specialisations[specialisation.shared_shapes] = specialisation

@@ -129,6 +129,7 @@ class _Kept:
     sources: list[tuple[Variable, Variable]]
     guards: list[tuple[Any, Any]]
     unified: dict[Any, Any]
+    longer: dict[Any, int]
     prepared: list[dict[str, Any]]
     values: Any
 
@@ -143,7 +144,9 @@ def _written(state: State, text: str, key: GraphKey) -> bytes | None:
         for p in state.prepared
     ]
     guards = [(g.left, g.right) for g in s.guards]
-    kept = _Kept(state.program, text, list(s.sources.items()), guards, s.unified, prepared, _flat(list(places)))
+    kept = _Kept(
+        state.program, text, list(s.sources.items()), guards, s.unified, s.longer, prepared, _flat(list(places))
+    )
     file = io.BytesIO()
     try:
         _Pickler(file, key).dump(kept)
@@ -158,7 +161,7 @@ def _read(data: bytes, key: GraphKey, state: State) -> tuple[State, str]:
     values = assembled(leaves, nodes, outputs, _applied)
     prepared = [_prepared(parts, values) for parts in kept.prepared]
     guards = [Guard(left, right, _Message(state, k)) for k, (left, right) in enumerate(kept.guards)]
-    specialised = Specialised(dict(kept.sources), [], guards, unified=kept.unified)
+    specialised = Specialised(dict(kept.sources), [], guards, unified=kept.unified, longer=kept.longer)
     return replace(state, specialised=specialised, prepared=prepared, program=kept.program), kept.text
 
 

@@ -59,7 +59,8 @@ def memory_estimate(f: Function, shapes: Any = None) -> MemoryEstimate:
     arrays = [
         _stand_in(f, k, value, specialisation.graph.sources[f.inputs[k]] in decisive) for k, value in enumerate(values)
     ]
-    known = specialisation.plan(arrays).symbols
+    plan = specialisation.plan(arrays)
+    specialisation, known = plan.specialisation, plan.symbols
     return estimate(specialisation, values_of_symbols(specialisation, known, arrays))
 
 

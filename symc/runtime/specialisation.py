@@ -43,9 +43,19 @@ class Specialisation(Code):
         Whether scaled weights can be represented, as far as is known.
     """
 
-    def __init__(self, owner: Definition, slow: Callable[..., Any], compile: Compile) -> None:
-        super().__init__(owner)
+    def __init__(self, owner: Definition, slow: Callable[..., Any], compile: Compile, long: bool = False) -> None:
+        super().__init__(owner, long)
         self._slow = slow
+        self._compile = compile
+        sources = [self.graph.sources[v].type.shape for v in owner.inputs]
+        self.least = [
+            (k, axis, n)
+            for k, shape in enumerate(sources)
+            for axis, d in enumerate(shape)
+            for n in [self.graph.longer.get(m) for m in dims.symbols_of(d)]
+            if n is not None
+        ]
+        self._shorter: Specialisation | None = None
         self.representable = True
         self.preparation: Preparation | None = None
         if self.state.prepared:
@@ -101,12 +111,25 @@ class Specialisation(Code):
         """Whether the shared variables have the shapes that the code was compiled for."""
         return all(s.storage.shape == shape for s, shape in zip(self.own, self.shared_shapes))
 
+    def suits(self, arrays: Sequence[Any]) -> bool:
+        """Whether the arguments are as long as the code takes them to be."""
+        return all(arrays[k].shape[axis] >= n for k, axis, n in self.least)
+
+    @property
+    def shorter(self) -> Specialisation:
+        """The code for shorter arguments, compiled when it is first needed."""
+        if self._shorter is None:
+            self._shorter = Specialisation(self.owner, self._slow, self._compile)
+        return self._shorter
+
     def run(self, arrays: list[Any]) -> list[Any] | None:
         """Compute the results for these arguments, using the plan for their shapes.
 
         Returns None, without running anything, if another thread changed the shape of a shared variable meanwhile, or
         scaled weights cannot be represented, so that other code is needed.
         """
+        if not self.suits(arrays):
+            return self.shorter.run(arrays)
         try:
             return self._run(arrays)
         except ZeroDivisionError as problem:
@@ -156,6 +179,8 @@ class Specialisation(Code):
 
     def plan(self, arrays: Sequence[Any]) -> Plan:
         """Return the plan for arguments of these shapes."""
+        if not self.suits(arrays):
+            return self.shorter.plan(arrays)
         key = tuple([a.shape for a in arrays])
         plan = self.plans.get(key)
         if plan is None:
@@ -251,6 +276,9 @@ class Plan:
             for dim, have in zip(specialisation.graph.sources[v].type.shape, array.shape):
                 if type(dim) is not int and not dims.symbols_of(dim) - {dim}:
                     known.setdefault(dim, have)
+        for k, axis, least in specialisation.least:
+            (symbol,) = dims.symbols_of(specialisation.graph.sources[specialisation.owner.inputs[k]].type.shape[axis])
+            known.setdefault(symbol, arrays[k].shape[axis] - least)
         return known
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:

@@ -88,10 +88,12 @@ def dim_arithmetic(node: Apply) -> Variable | None:
     left, right = (_as_known_dim(v) for v in node.inputs)
     if left is None or right is None:
         return None
-    if node.op.record is FLOOR_DIV and not (type(right) is int and right > 0):
+    divides = node.op.record is FLOOR_DIV
+    if divides and dims.equal(dims.maximum(right, 1), right) is not True:
         return None
     assert node.op.record.dim is not None
-    return dim_value(node.op.record.dim(node, [left, right]))
+    found = node.op.record.dim(node, [left, right])
+    return None if divides and type(right) is not int and type(found) is not int else dim_value(found)
 
 
 FOLDING = RuleList(

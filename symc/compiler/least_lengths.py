@@ -1,0 +1,102 @@
+"""How long axes must be for the constants in other dims: a slice from 1 to -1 asks for two elements.
+
+A cyclic shift by a constant asks for more elements than that, so that the constant itself is its remainder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import sympy
+
+from symc.compiler.rewrite.algebra import record_of
+from symc.compiler.rewrite.engine import constant_value
+from symc.compiler.rewrite.ops import DIM_VALUE, FLOOR_DIV, MAXIMUM
+from symc.graph import Apply, Variable, dims, toposort
+from symc.graph.body import Body
+from symc.graph.dim_parts import subexpressions
+
+__all__ = ["least_lengths"]
+
+MOST = 64
+"""The longest axis that is taken for granted."""
+
+
+def least_lengths(outputs: Sequence[Variable], axes: Collection[Any]) -> dict[Any, int]:
+    """The lengths from which on every ``max`` and ``min`` of an axis and constants is one of its operands.
+
+    Parameters
+    ----------
+    outputs : sequence of Variable
+        A graph whose shapes, attributes and bodies are searched.
+    axes : collection
+        The symbols of the axes in question.
+
+    Returns
+    -------
+    dict
+        Maps symbols to lengths of up to ``MOST``, in the order in which they were found.
+    """
+    found: dict[Any, int] = {}
+    for e in dict.fromkeys(_extremes(_dims_of(outputs))):
+        for k, a in enumerate(e.args):
+            for b in e.args[:k]:
+                difference = dims.sub(a, b)
+                used = dims.symbols_of(difference)
+                if len(used) != 1 or not used <= set(axes):
+                    continue
+                (s,) = used
+                constant, rest = difference.as_coeff_Add()
+                factor, alone = rest.as_coeff_Mul()
+                if alone is s and constant.is_Integer and factor.is_Integer:
+                    least = -(int(constant) // int(factor))
+                    if least <= MOST:
+                        found[s] = max(found.get(s, 0), least)
+    for s, n in _divided(outputs):
+        if s in axes and n <= MOST:
+            found[s] = max(found.get(s, 0), n)
+    return {s: n for s, n in found.items() if n > 0}
+
+
+def _divided(outputs: Sequence[Variable]) -> Iterable[tuple[Any, int]]:
+    """Axes by which constants are divided, with the lengths from which on the quotients are 0 or -1."""
+    for node in _nodes_of(outputs):
+        if node.op.record is not FLOOR_DIV or node.outputs[0].ndim:
+            continue
+        left, right = (constant_value(node.inputs[0]), node.inputs[1])
+        if left is None:
+            continue
+        sides = right.owner.inputs if record_of(right) is MAXIMUM else [right]  # type: ignore[union-attr]
+        for v in sides:
+            if record_of(v) is DIM_VALUE:
+                yield v.owner.op["dim"], int(left) + 1 if left >= 0 else -int(left)  # type: ignore[union-attr]
+
+
+def _extremes(found: Iterable[dims.Dim]) -> Iterable[Any]:
+    for d in dict.fromkeys(found):
+        if type(d) is not int:
+            yield from (e for e in subexpressions(d) if isinstance(e, (sympy.Max, sympy.Min)))
+
+
+def _dims_of(outputs: Sequence[Variable]) -> Iterable[dims.Dim]:
+    """All symbolic dims of a graph: of shapes, and among attributes, also of bodies."""
+    for node in _nodes_of(outputs):
+        yield from (d for v in node.outputs for d in v.type.shape if type(d) is not int)
+        stack = list(node.op.attrs.values())
+        while stack:
+            value = stack.pop()
+            if isinstance(value, (tuple, list)):
+                stack.extend(value)
+            elif isinstance(value, dims.Symbolic):
+                yield value
+
+
+def _nodes_of(outputs: Sequence[Variable]) -> Iterable[Apply]:
+    """All applications of a graph and of the bodies of its ops."""
+    graphs = [list(outputs)]
+    while graphs:
+        for node in toposort(graphs.pop()):
+            yield node
+            if node.op.record.bodies:
+                graphs += [list(value.outputs) for value in node.op.attrs.values() if isinstance(value, Body)]

@@ -1,0 +1,126 @@
+"""Functions take axes to be as long as constants in slices ask for; shorter arguments get code of their own."""
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+
+FORMS = {
+    "inner": lambda x: x[1:-1, 1:-1] * 2,
+    "neighbours": lambda x: x[2:, 1:-1] + x[:-2, 1:-1] - 4 * x[1:-1, 1:-1] + x[1:-1, 2:] + x[1:-1, :-2],
+    "differences": lambda x: (x[1:] - x[:-1]) ** 2,
+    "first": lambda x: x[:3, :5],
+    "last": lambda x: x[-3:, -1:],
+    "far": lambda x: x[40:, :1000],
+}
+SHAPES = [(5, 6), (0, 0), (1, 7), (2, 2), (3, 1), (9, 0), (8, 70), (80, 9), (2, 5), (3, 4)]
+
+
+@pytest.mark.parametrize("device", ["interp", "cpu"])
+@pytest.mark.parametrize("name", FORMS)
+def test_arguments_of_any_length(name, device):
+    x = T.dmatrix("x")
+    value = FORMS[name](x)
+    f = symc.function([x], [value, T.grad((value**2).sum(), x)], device=device)
+    rng = np.random.default_rng(0)
+    for shape in (*SHAPES, *SHAPES[::-1]):  # code for long ones, for short ones, and that for long ones again
+        a = rng.standard_normal(shape)
+        want = FORMS[name](a)
+        got, slope = f(a)
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got, want)
+        step = rng.standard_normal(shape) * 1e-6
+        change = ((FORMS[name](a + step) ** 2).sum() - (FORMS[name](a - step) ** 2).sum()) / 2
+        np.testing.assert_allclose((slope * step).sum(), change, rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("shift", [0, 1, -1, 3, -3, 70, -70])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_cyclic_shifts_of_axes_of_any_length(shift, axis):
+    x = T.dmatrix("x")
+    f = symc.function([x], T.roll(x, shift, axis=axis) + T.roll(x, 1, axis=1 - axis))
+    for shape in SHAPES:
+        a = np.arange(np.prod(shape), dtype="float64").reshape(shape)
+        np.testing.assert_array_equal(f(a), np.roll(a, shift, axis) + np.roll(a, 1, 1 - axis))
+
+
+def test_what_is_assumed():
+    x, n = T.dmatrix("x"), T.iscalar("n")
+    longer = symc.function([x], FORMS["neighbours"](x)).specialisation.graph.longer
+    assert sorted(longer.values()) == [2, 2]
+    assert not symc.function([x], T.exp(x) + 1).specialisation.graph.longer
+    assert not symc.function([x, n], x[:n]).specialisation.graph.longer
+    assert sorted(symc.function([x], x[:1000]).specialisation.graph.longer.values()) == []
+
+
+def test_the_code_for_short_arguments_is_made_once():
+    x = T.dvector("x")
+    f = symc.function([x], x[1:] - x[:-1])
+    assert f.specialisation._shorter is None
+    f(np.zeros(4))
+    assert f.specialisation._shorter is None
+    for _ in range(2):
+        assert f(np.zeros(0)).shape == (0,)
+    assert f.specialisation._shorter is not None and not f.specialisation._shorter.least
+
+
+def test_states_are_shared_by_both():
+    """An update of a state by the code for long arguments, and then by that for short ones."""
+    x = T.dvector("x")
+    total = symc.shared(np.zeros(3), "total")
+    f = symc.function([x], x[2:].sum(), updates=[(total, T.inc_subtensor(total[1:], x[2:].sum()))])
+    want = np.zeros(3)
+    for n in (5, 1, 0, 7, 2, 1):
+        a = np.arange(n, dtype="float64")
+        assert f(a) == a[2:].sum()
+        want[1:] += a[2:].sum()
+        np.testing.assert_array_equal(total.get_value(), want)
+
+
+def test_expressions_that_fit_short_arguments_alone():
+    """``x[:3]`` has the length of y, which is 2: only an x of two elements will do."""
+    x = T.dvector("x")
+    y = T.TensorType("float64", (2,))("y")
+    f = symc.function([x, y], x[:3] + y)
+    np.testing.assert_array_equal(f(np.ones(2), np.arange(2.0)), [1, 2])
+    with pytest.raises((symc.errors.GuardError, symc.errors.ShapeError)):
+        f(np.ones(5), np.arange(2.0))
+
+
+def test_loops_over_inner_points():
+    x = T.dmatrix("x")
+    states = symc.scan(lambda s: T.set_subtensor(s[1:-1, 1:-1], FORMS["neighbours"](s)), outputs_info=x, n_steps=9)[0]
+    f = symc.function([x], states[-1])
+    for shape in SHAPES:
+        a = np.random.default_rng(1).standard_normal(shape)
+        want = a.copy()
+        for _ in range(9):
+            want[1:-1, 1:-1] = FORMS["neighbours"](want)
+        np.testing.assert_allclose(f(a), want)
+
+
+def test_a_plan_that_was_kept_knows_what_it_assumes(tmp_path):
+    x = T.dvector("x")
+    value = x
+    for k in range(40):
+        value = T.tanh(value * (k + 2) - 1)
+    value = value[1:-1] + 2 * value[2:]
+    with symc.config.change(cache_dir=str(tmp_path)):
+        for stage in ("keep", "plan"):
+            f = symc.function([x], value)
+            assert stage in f.specialisation.stages
+            assert list(f.specialisation.graph.longer.values()) == [2]
+            for n in (9, 1, 0, 2, 30):
+                a = np.linspace(-1, 1, n)
+                want = a
+                for k in range(40):
+                    want = np.tanh(want * (k + 2) - 1)
+                np.testing.assert_allclose(f(a), want[1:-1] + 2 * want[2:], rtol=1e-10)
+
+
+def test_estimates_of_memory_for_short_arguments():
+    x = T.dvector("x")
+    f = symc.function([x], x[2:] * 2)
+    assert symc.memory_estimate(f, [(10,)]).parts["results"] == 64
+    assert symc.memory_estimate(f, [(1,)]).parts.get("results", 0) == 0
