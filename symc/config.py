@@ -132,11 +132,11 @@ class Config:
         instructions they were first loaded with.
     conv_algorithm : str
         How the C back end computes convolutions: ``"auto"``, what a cost model finds fastest for the shapes of the
-        call; ``"winograd"``, minimal filtering wherever it exists (3x3 and 5x5 filters at stride 1, float32, at least
-        16 channels and filters); ``"blocks"``, direct sums over blocks of channels wherever they exist; ``"panels"``,
-        products of packed panels; ``"bands"``, pointwise and depthwise convolutions that follow one another in bands of
-        rows wherever they exist, and other convolutions as with ``"auto"``. Takes effect at once, for compiled
-        functions too; profiles show what was chosen.
+        call; ``"winograd"``, minimal filtering wherever it exists (float32, at least 16 channels and filters in a
+        group, filters of two taps or more, no dilation along an axis with strides); ``"blocks"``, direct sums over
+        blocks of channels wherever they exist; ``"panels"``, products of packed panels; ``"bands"``, pointwise and
+        depthwise convolutions that follow one another in bands of rows wherever they exist, and other convolutions as
+        with ``"auto"``. Takes effect at once, for compiled functions too; profiles show what was chosen.
     conv_accuracy : str
         ``"fast"`` allows minimal filtering, whose relative error is about 1e-6 rms in float32, and which spreads NaN
         and infinity over the outputs of a tile (of gradients by filters, over all taps). Its intermediate sums are up

@@ -1,4 +1,4 @@
-/* Convolutions with 3x3 filters at stride 1 by Winograd's minimal filtering. */
+/* Convolutions by Winograd's minimal filtering: any filters of at least two taps at regular distances. */
 #ifndef SYMC_WINOGRAD_H
 #define SYMC_WINOGRAD_H
 
@@ -9,7 +9,7 @@ HIDDEN int FN(symc_winograd_suits)(const gather *g);
 
 HIDDEN void FN(symc_winograd)(const gather *g);
 
-/* Tiles [first, first + tiles) of a group alone, by the calling thread, which has memory for `most`. */
+/* Tiles [first, first + tiles) of a group alone, in the plain tiling of 3x3 or 5x5 filters, by the calling thread, which has memory for `most`. */
 HIDDEN void FN(symc_winograd_range)(const gather *g, int64_t group, int64_t first, int64_t tiles, int64_t most);
 
 /* The same for the gradient with respect to the weights, given dY (images, groups, filters, out_h, out_w); `g` describes
@@ -17,7 +17,7 @@ HIDDEN void FN(symc_winograd_range)(const gather *g, int64_t group, int64_t firs
 HIDDEN int FN(symc_winograd_weights_suits)(const gather *g);
 HIDDEN void FN(symc_winograd_weights)(const gather *g, const real *dy, real *dw);
 
-/* An estimate of its time, in multiplications and additions of vectors. */
+/* An estimate of its time, in multiplications and additions of vectors; infinite if it does not exist. */
 HIDDEN double FN(symc_winograd_steps)(const gather *g);
 
 #endif

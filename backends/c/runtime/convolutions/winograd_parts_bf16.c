@@ -55,9 +55,11 @@ static void prepare_filters(void *arg, int64_t begin, int64_t end)
     const parted *z = arg;
     const winograd *v = &z->v;
     const gather *g = v->g;
-    int64_t taps = v->taps * v->taps, point = blocks(v) * z->block;
+    int64_t taps = g->taps_h * g->taps_w, point = blocks(v) * z->block;
     real *turned = symc_scratch(SLOT_ROW, PAIRED * taps * VL * sizeof(real));
     real transformed[2 * POINTS * VL];
+    int64_t at[MOST_TAPS * MOST_TAPS];
+    locate_taps(&v->rows, &v->cols, 0, at);
     for (int64_t task = begin; task < end; task++) {
         int64_t step = task % z->depth, block = task / z->depth % blocks(v), group = task / (z->depth * blocks(v));
         int64_t cols = block_cols(v, block), first = step * PAIRED, last = smaller(g->channels, first + PAIRED);
@@ -68,8 +70,8 @@ static void prepare_filters(void *arg, int64_t begin, int64_t end)
             memset(turned + (last - first) * taps * VL, 0, (first + PAIRED - last) * taps * VL * sizeof(real));
             found = both_extremes(found, extremes_among(turned, (last - first) * taps));
             for (int64_t c = 0; c < VL; c++) {
-                transform_block(v, turned + c * taps * VL, transformed, VL);
-                transform_block(v, turned + (VL + c) * taps * VL, transformed + POINTS * VL, VL);
+                transform_block(v, at, turned + c * taps * VL, transformed, VL);
+                transform_block(v, at, turned + (VL + c) * taps * VL, transformed + POINTS * VL, VL);
                 put_points(transformed, to + half + c * cols, VL * cols, point, 1);
             }
         }
@@ -101,7 +103,7 @@ static workspace take_workspace(const parted *z)
 static extremes turn_run(const winograd *v, const tile_run *run, int64_t group, int64_t channel, int64_t half, real *rows)
 {
     const gather *g = v->g;
-    int64_t plane = g->in_h * g->in_w, wide = run->count * v->out + v->taps - 1;
+    int64_t plane = g->in_h * g->in_w, wide = tiles_span(&v->cols, run->count);
     const real *end = g->in + g->images * g->groups * g->channels * plane;
     const real *planes = g->in + ((run->image * g->groups + group) * g->channels + channel) * plane;
     for (int64_t i = 0; i < 2; i++, rows += half, planes += VL * plane, channel += VL) {
@@ -110,7 +112,7 @@ static extremes turn_run(const winograd *v, const tile_run *run, int64_t group, 
             continue;
         }
         FN(symc_window_to_lanes)(planes, plane, smaller(VL, g->channels - channel), g->in_h, g->in_w, end,
-                                 run->row * v->out + v->top, run->col * v->out + v->left, IN, wide,
+                                 tile_start(&v->rows, run->row), tile_start(&v->cols, run->col), IN, wide,
                                  v->row_length * VL, rows);
     }
     rows -= 2 * half;
@@ -132,9 +134,9 @@ static extremes prepare_tiles(const parted *z, const workspace *w, int64_t group
             tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
             found = both_extremes(found, turn_run(v, &run, group, step * PAIRED, half, w->rows));
             for (int64_t i = 0; i < run.count; i++, at++) {
-                const real *from = w->rows + i * v->out * VL;
-                transform_image_tile(from, v->row_length * VL, VL, transformed, VL);
-                transform_image_tile(from + half, v->row_length * VL, VL, transformed + POINTS * VL, VL);
+                const real *from = w->rows + i * v->cols.out * VL;
+                transform_image_tile(IN, IN, from, v->row_length * VL, VL, transformed, VL);
+                transform_image_tile(IN, IN, from + half, v->row_length * VL, VL, transformed + POINTS * VL, VL);
                 put_points(transformed,
                            w->image + at / PAIR_ROWS * z->panel + (step * PARTS * PAIR_ROWS + at % PAIR_ROWS) * VL,
                            PAIR_ROWS * VL, w->image_step, 0);
@@ -206,6 +208,13 @@ static int64_t filter_bytes(const gather *g)
            (int64_t)sizeof(real);
 }
 
+/* The description of a plain tiling, if there is one. */
+static winograd describe(const gather *g)
+{
+    tiling t = {0};
+    return find_plain_tiling(g, &t) ? describe_tiling(g, &t) : (winograd){.g = g};
+}
+
 /* Nanoseconds on one processor, fitted to times measured there: of a multiplication, of a channel of a tile and a filter of one,
  * and of a channel of a filter, which is transformed and divided unless it is stored, and which each unit reads. */
 static double parts_time(const gather *g, int is_stored)
@@ -232,7 +241,8 @@ static double time_in_float32(const gather *g)
 /* Filters are stored only while there is room for them, so that they may have to be transformed in each call after all. */
 double symc_winograd_parts_time(const gather *g)
 {
-    if (chosen_parts() < PARTS || !FN(symc_winograd_suits)(g) || filter_bytes(g) > FILTERS_BYTES)
+    tiling t = {0};
+    if (chosen_parts() < PARTS || !find_plain_tiling(g, &t) || !FN(symc_winograd_suits)(g) || filter_bytes(g) > FILTERS_BYTES)
         return INFINITY;
     double plain = time_in_float32(g), time = parts_time(g, g->stored != NULL);
     return time < 0.9 * plain && parts_time(g, 0) < 1.5 * plain ? time : INFINITY;
@@ -255,7 +265,8 @@ void symc_winograd_parts(const gather *g)
     for (int64_t q = 0; q < CHUNK; q++)
         z.list[q] = (block_step){q * PARTS * PAIR_ROWS * VL, q * PARTS * VL};
     symc_form_key key = {g->weights, FORM_WINOGRAD_PARTS,
-                         {v->taps, g->groups, g->channels, g->filters, g->weight_filter, g->weight_channel, v->down, v->right}};
+                         {v->rows.taps, g->groups, g->channels, g->filters, g->weight_filter, g->weight_channel, v->rows.ascends,
+                          v->cols.ascends}};
     symc_form form = symc_form_of(g->stored, &key, filter_bytes(g) + steps * sizeof *z.found, SLOT_SHARED);
     z.filters = form.memory;
     z.found = (extremes *)((char *)z.filters + filter_bytes(g));

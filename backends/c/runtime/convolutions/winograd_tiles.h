@@ -7,7 +7,7 @@
 #include "winograd.h"
 
 #include "blocks.h"
-#include "winograd_transforms.h"
+#include "winograd_axes.h"
 
 enum {
     LEAST_CHANNELS = 16,
@@ -16,31 +16,30 @@ enum {
 
 typedef struct {
     const gather *g;
-    int taps, out;             /* rows and columns of a filter and of an output tile */
-    int64_t top, left;         /* of the first tap */
-    int down, right;           /* whether taps ascend */
+    tiled_axis rows, cols;
+    int64_t points, views;     /* of a tile, and of the filters */
     int64_t high, wide, tiles; /* tiles of an image, and of all */
-    int64_t depth, steps;      /* channels in whole blocks; blocks */
+    int64_t depth, steps;      /* channels of all views in whole blocks; blocks: all views of one, then of the next */
     int64_t units, most;       /* of tiles, and the most in one */
     int64_t splits;            /* pieces of the blocks of filters */
     int64_t tile_step, sum_step, row_length; /* elements between points; pixels in a row of the turned image */
     real *filters;             /* by group and block of filters, point, channel: up to TILE_COLS filters; or NULL */
 } winograd;
 
-INLINE winograd describe(const gather *g)
+INLINE winograd describe_tiling(const gather *g, const tiling *t)
 {
-    int taps = (int)g->taps_h;
-    winograd v = {.g = g, .taps = taps, .out = IN + 1 - taps, .down = g->tap_row[0] < g->tap_row[1],
-                  .right = g->tap_col[0] < g->tap_col[1]};
-    v.top = smaller(g->tap_row[0], g->tap_row[taps - 1]), v.left = smaller(g->tap_col[0], g->tap_col[taps - 1]);
-    v.high = ceil_div(g->out_h, v.out), v.wide = ceil_div(g->out_w, v.out);
+    winograd v = {.g = g, .rows = t->rows, .cols = t->cols, .points = points_of(t), .views = views_of(t),
+                  .high = t->rows.tiles, .wide = t->cols.tiles};
     v.tiles = g->images * v.high * v.wide;
-    v.steps = ceil_div(g->channels, VL), v.depth = v.steps * VL;
+    v.steps = ceil_div(g->channels, VL) * v.views, v.depth = v.steps * VL;
     return v;
 }
 
 /* Pixels in a row of the turned image, for at most `tiles` tiles at a time. */
-INLINE int64_t turned_row(const winograd *v, int64_t tiles) { return smaller(tiles, v->wide) * v->out + v->taps - 1; }
+INLINE int64_t turned_row(const winograd *v, int64_t tiles)
+{
+    return tiles_span(&v->cols, larger(v->cols.phases, smaller(tiles, v->wide)));
+}
 
 INLINE int64_t blocks(const winograd *v) { return ceil_div(v->g->filters, TILE_COLS); }
 INLINE int64_t block_cols(const winograd *v, int64_t block)
@@ -65,49 +64,65 @@ INLINE void turn_filters(const winograd *v, int64_t group, int64_t filter, int64
         FN(symc_to_lanes)(from + c * g->weight_channel, g->weight_filter, rows, taps, end, taps, 0, to);
 }
 
-INLINE void transform_taps(int taps, const winograd *v, const real *turned, real *to, int64_t step)
+INLINE void transform_taps(int taps_h, int taps_w, const int64_t *at, const real *turned, real *to, int64_t step)
 {
     vec w[MOST_TAPS][MOST_TAPS];
-    for (int r = 0; r < taps; r++)
-        for (int s = 0; s < taps; s++)
-            w[r][s] = load(turned + ((v->down ? r : taps - 1 - r) * taps + (v->right ? s : taps - 1 - s)) * VL);
-    transform_filter_tile(taps, w, to, step);
+    for (int r = 0; r < taps_h; r++)
+        for (int s = 0; s < taps_w; s++) {
+            int64_t tap = at[r * MOST_TAPS + s];
+            w[r][s] = tap >= 0 ? load(turned + tap * VL) : (vec){0};
+        }
+    transform_filter_tile(taps_h, taps_w, w, to, step);
 }
 
-/* A channel of turned filters to POINTS vectors `step` apart. */
-INLINE void transform_block(const winograd *v, const real *turned, real *to, int64_t step)
+/* A channel of turned filters, of the view with taps `at` (locate_taps), to vectors `step` apart. */
+INLINE void transform_block(const winograd *v, const int64_t *at, const real *turned, real *to, int64_t step)
 {
-    if (v->taps == 3)
-        transform_taps(3, v, turned, to, step);
-    else
-        transform_taps(5, v, turned, to, step);
+#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) transform_taps(TAPS_H, TAPS_W, at, turned, to, step)
+    BY_SHAPE(v->rows.taps, v->cols.taps)
+#undef FOR_SHAPE
 }
 
 /* ---- output tiles ---- */
 
-INLINE void finish_run(int out, const tile_run *run, const real *m, int64_t step, int64_t cols, int64_t high, int64_t wide,
-                       real *to)
+INLINE void finish_run(int out_h, int out_w, const tiled_axis *cols, const tile_run *run, const real *m, int64_t step,
+                       int64_t ld, int64_t high, int64_t wide, real *to)
 {
-    for (int64_t i = 0; i < run->count; i++, m += cols) {
+    for (int64_t i = 0; i < run->count; i++, m += ld) {
         vec y[MOST_OUT][MOST_OUT];
-        transform_output_tile(out, m, step, y);
-        int64_t width = smaller(out, wide - i * out);
+        transform_output_tile(out_h, out_w, m, step, y);
+        int64_t first = cols->phases == 1 ? i * out_w : tile_result(cols, i);
+        int64_t width = smaller(out_w, ceil_div(wide - first, cols->phases));
         for (int64_t r = 0; r < high; r++)
             for (int64_t s = 0; s < width; s++)
-                store(to + (r * wide + i * out + s) * VL, y[r][s]);
+                store(to + (r * wide + first + s * cols->phases) * VL, y[r][s]);
     }
 }
 
-/* Rows of `wide` pixels of a run, `high` of them, to an epilogue: planes from `row` on, elements from `first` on. The planes of
- * one row of pixels are made in `own`, in the first level cache: images are often so large that planes collide there. */
+/* Rows of `wide` pixels of a run, `high` of them, to an epilogue: planes from `row` on, elements from `first` on, `apart` rows
+ * from one another. The planes of one row of pixels are made in `own`, in the first level cache: images are often so large that
+ * planes collide there. */
 static void hand_on_rows(const gather *g, const real *pixels, int64_t high, int64_t wide, int64_t row, int64_t rows,
-                         int64_t first, real *own)
+                         int64_t first, int64_t apart, real *own)
 {
     int64_t ld = (wide + VL - 1) / VL * VL + VL;
-    for (int64_t y = 0; y < high; y++, first += g->out_w) {
+    for (int64_t y = 0; y < high; y++, first += apart * g->out_w) {
         FN(symc_from_lanes)(pixels + y * wide * VL, wide, VL, rows, ld, own);
         for (int64_t r = 0; r < rows; r++)
             finish_part_at(g->epilogue, own + r * ld, row + r, g->out_h * g->out_w, first, wide);
+    }
+}
+
+/* Rows of `wide` pixels to planes whose columns are not neighbours; `own` as above. */
+static void spread_rows(const gather *g, const real *pixels, int64_t high, int64_t wide, int64_t rows, int64_t row_step,
+                        real *own, real *to)
+{
+    int64_t ld = (wide + VL - 1) / VL * VL + VL;
+    for (int64_t y = 0; y < high; y++, to += row_step) {
+        FN(symc_from_lanes)(pixels + y * wide * VL, wide, VL, rows, ld, own);
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t x = 0; x < wide; x++)
+                to[r * g->out_plane + x * g->out_col] = own[r * ld + x];
     }
 }
 
@@ -120,24 +135,30 @@ static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t 
     real *plane = g->out + (group * g->filters + filter) * g->out_plane;
     for (int64_t at = 0; at < tiles;) {
         tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
-        int64_t high = smaller(v->out, g->out_h - run.row * v->out);
-        int64_t wide = smaller(run.count * v->out, g->out_w - run.col * v->out);
-        if (v->out == 4)
-            finish_run(4, &run, m + at * cols, step, cols, high, wide, pixels);
-        else
-            finish_run(2, &run, m + at * cols, step, cols, high, wide, pixels);
+        int64_t row = tile_result(&v->rows, run.row), col = tile_result(&v->cols, run.col), apart = v->rows.phases;
+        int64_t high = smaller(v->rows.out, ceil_div(g->out_h - row, apart));
+        int64_t wide = smaller(run.count * v->cols.out, g->out_w - col);
+        const real *from = m + at * cols;
         at += run.count;
+        if (high <= 0)
+            continue; /* rows of a phase that the last tiles do not have */
+#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) \
+    finish_run(OUT_H, OUT_W, &v->cols, &run, from, step, cols, high, wide, pixels)
+        BY_SHAPE(v->rows.taps, v->cols.taps)
+#undef FOR_SHAPE
         if (g->epilogue) {
             hand_on_rows(g, pixels, high, wide, (run.image * g->groups + group) * g->filters + filter, rows,
-                         run.row * v->out * g->out_w + run.col * v->out, pixels + high * wide * VL);
+                         row * g->out_w + col, apart, pixels + high * wide * VL);
             continue;
         }
-        real *to = plane + run.image * g->out_image + run.row * v->out * g->out_row + run.col * v->out;
-        if (wide == g->out_row)
+        real *to = plane + run.image * g->out_image + row * g->out_row + col * g->out_col;
+        if (g->out_col != 1)
+            spread_rows(g, pixels, high, wide, rows, apart * g->out_row, pixels + high * wide * VL, to);
+        else if (wide == g->out_row && apart == 1)
             FN(symc_from_lanes)(pixels, high * wide, VL, rows, g->out_plane, to);
         else
             for (int64_t r = 0; r < high; r++)
-                FN(symc_from_lanes)(pixels + r * wide * VL, wide, VL, rows, g->out_plane, to + r * g->out_row);
+                FN(symc_from_lanes)(pixels + r * wide * VL, wide, VL, rows, g->out_plane, to + r * apart * g->out_row);
     }
 }
 

@@ -1,4 +1,4 @@
-/* Winograd's minimal filtering F(4x4, 3x3) and F(2x2, 5x5): Lavin and Gray, "Fast Algorithms for Convolutional Neural
+/* Winograd's minimal filtering F(4x4, 3x3), F(2x2, 5x5) and F(5x5, 2x2): Lavin and Gray, "Fast Algorithms for Convolutional Neural
  * Networks", 2015. Compiled once per element type.
  *
  * An output tile is A^T [(G w G^T) * (B^T d B)] A, with w the filter, d the 6x6 image tile behind its pixels and *
@@ -7,6 +7,10 @@
  * interpolation points 0, +-P, +-Q and infinity; 0.625 and 1.5 make the rounding error less than half of that of the
  * usual 1 and 2, and most constants are exact in binary. Lanes are channels, then filters: images are turned to blocks
  * of VL channels, and outputs back, one row of tiles at a time.
+ *
+ * Other filters are divided into views, which are further channels with tiles of their own: with strides the taps of each
+ * remainder, and of large filters 2, 3 or 5 taps each. With dilation, tiles are made of every second, third, ... pixel. Along
+ * one of both axes filtering may be left out: then a tile has one row or column, and 6 points. See winograd_axes.h.
  */
 #include "winograd.h"
 
@@ -27,73 +31,70 @@ enum {
     MOST_STEPS = CHANNEL_BLOCK / VL
 };
 
-/* Costs in multiplications of vectors, measured: what transformations take for a tile and a block of channels or filters, for a
- * channel of a filter, and what a direct convolution takes to pack an element of a filter that is not stored. */
-#define TILE_COST 110.0
-#define FILTER_COST 29.0
+/* What a direct convolution takes to pack an element of a filter that is not stored, in multiplications of vectors. */
 #define PACK_COST 1.2
 
 double FN(symc_winograd_steps)(const gather *g)
 {
-    int taps = tile_taps(g);
-    double tiles = (double)g->images * ceil_div(g->out_h, IN + 1 - taps) * ceil_div(g->out_w, IN + 1 - taps);
-    double pairs = (double)g->channels * g->filters / VL;
-    return tiles * (POINTS * pairs * 1.1 + TILE_COST * (g->channels + g->filters) / VL) +
-           FILTER_COST * g->channels * g->filters;
+    tiling t = {0};
+    return find_tiling(g, &t) ? tiling_steps(g, &t) : INFINITY;
 }
 
 int FN(symc_winograd_suits)(const gather *g)
 {
-    int taps = tile_taps(g);
     if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD)
         return 0;
-    if (!taps || g->out_col != 1 || g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS ||
+    if (g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS ||
         g->images * g->out_h * g->out_w <= 0)
         return 0;
     double pixels = (double)g->images * g->out_h * g->out_w;
-    double weights = (double)g->channels * g->filters * taps * taps;
-    double direct = weights * (pixels / VL * 1.1 + (g->stored ? 0 : PACK_COST));
-    return FN(symc_winograd_steps)(g) < direct || symc_conv2d_preferred == PREFER_WINOGRAD;
+    double weights = (double)g->channels * g->filters * g->taps_h * g->taps_w;
+    double direct = weights * (pixels / VL * 1.1 + (g->stored ? 0 : PACK_COST)), steps = FN(symc_winograd_steps)(g);
+    return steps < direct || (symc_conv2d_preferred == PREFER_WINOGRAD && steps < INFINITY);
 }
 
 /* ---- filters ---- */
 
-/* Channels [first, last) of a group, last rounded up to whole blocks with zeros, and up to VL filters from `filter` on:
+/* Blocks of channels [first, last) of a group, with zeros behind the last channel, and up to VL filters from `filter` on:
  * by point, `step` apart, and channel, `cols` apart. */
 static void prepare_filters(const winograd *v, int64_t group, int64_t filter, int64_t first, int64_t last, real *turned,
                             real *to, int64_t step, int64_t cols)
 {
     const gather *g = v->g;
-    int64_t taps = g->taps_h * g->taps_w;
-    if (g->weight_channel == taps && first < g->channels)
-        turn_filters(v, group, filter, first, smaller(last, g->channels), turned);
-    for (int64_t c = first; c < last; c++, to += cols) {
-        if (c >= g->channels) {
-            for (int64_t i = 0; i < POINTS; i++)
-                store(to + i * step, (vec){0});
-            continue;
+    int64_t taps = g->taps_h * g->taps_w, channel = first / v->views * VL;
+    turn_filters(v, group, filter, channel, smaller(g->channels, ceil_div(last, v->views) * VL), turned);
+    int64_t at[MOST_TAPS * MOST_TAPS];
+    for (int64_t i = first; i < last; i++) {
+        locate_taps(&v->rows, &v->cols, i % v->views, at);
+        for (int64_t c = i / v->views * VL, end = c + VL; c < end; c++, to += cols) {
+            if (c < g->channels)
+                transform_block(v, at, turned + (c - channel) * taps * VL, to, step);
+            else
+                for (int64_t point = 0; point < v->points; point++)
+                    store(to + point * step, (vec){0});
         }
-        const real *at = turned + (c - first) * taps * VL;
-        if (g->weight_channel != taps)
-            turn_filters(v, group, filter, c, c + 1, turned), at = turned;
-        transform_block(v, at, to, step);
     }
 }
 
-INLINE size_t turned_bytes(const winograd *v) { return CHANNEL_BLOCK * v->taps * v->taps * VL * sizeof(real); }
+/* Memory for the turned filters of CHANNEL_BLOCK channels of all views. */
+INLINE size_t turned_bytes(const winograd *v)
+{
+    int64_t most = smaller(v->steps / v->views, MOST_STEPS / v->views + 2);
+    return most * VL * v->g->taps_h * v->g->taps_w * VL * sizeof(real);
+}
 
-/* Tasks (group, block of filters, block of channels). */
+/* Tasks (group, block of filters, CHANNEL_BLOCK channels). */
 static void prepare_all(void *arg, int64_t begin, int64_t end)
 {
     const winograd *v = arg;
-    int64_t pieces = ceil_div(v->depth, CHANNEL_BLOCK);
+    int64_t pieces = ceil_div(v->steps, MOST_STEPS);
     real *turned = symc_scratch(SLOT_BLOCK, turned_bytes(v));
     for (int64_t i = begin; i < end; i++) {
-        int64_t first = i % pieces * CHANNEL_BLOCK, block = i / pieces % blocks(v), group = i / pieces / blocks(v);
+        int64_t first = i % pieces * MOST_STEPS, block = i / pieces % blocks(v), group = i / pieces / blocks(v);
         int64_t cols = block_cols(v, block);
-        real *to = v->filters + (group * blocks(v) + block) * POINTS * v->depth * TILE_COLS + first * cols;
+        real *to = v->filters + (group * blocks(v) + block) * v->points * v->depth * TILE_COLS + first * VL * cols;
         for (int64_t half = 0; half < cols; half += VL)
-            prepare_filters(v, group, block * TILE_COLS + half, first, smaller(v->depth, first + CHANNEL_BLOCK), turned,
+            prepare_filters(v, group, block * TILE_COLS + half, first, smaller(v->steps, first + MOST_STEPS), turned,
                             to + half, v->depth * cols, cols);
     }
 }
@@ -103,29 +104,54 @@ static void prepare_all(void *arg, int64_t begin, int64_t end)
 INLINE int64_t panels(int64_t tiles) { return ceil_div(tiles, TILE_ROWS); }
 INLINE int64_t panel_start(int64_t i, int64_t tiles) { return i * tiles / panels(tiles); }
 
+/* A block of channels of the pixels behind a run of tiles. */
+static void turn_run(const winograd *v, const tile_run *run, int64_t group, int64_t channel, real *rows)
+{
+    const gather *g = v->g;
+    int64_t plane = g->in_h * g->in_w, high = turned_rows(&v->rows), apart = v->rows.phases, once = apart == 1 ? high : 1;
+    int64_t row = tile_start(&v->rows, run->row), wide = tiles_span(&v->cols, run->count);
+    const real *planes = g->in + ((run->image * g->groups + group) * g->channels + channel) * plane;
+    const real *end = g->in + g->images * g->groups * g->channels * plane;
+    for (int64_t i = 0; i < high; i += once)
+        FN(symc_window_to_lanes)(planes, plane, smaller(VL, g->channels - channel), g->in_h, g->in_w, end, row + i * apart,
+                                 tile_start(&v->cols, run->col), once, wide, v->row_length * VL,
+                                 rows + i * v->row_length * VL);
+}
+
+/* One view of a run of tiles from `at` on, of `tiles`, to panels of tiles. */
+INLINE void transform_run(int in_h, int in_w, const winograd *v, const tile_run *run, int64_t at, int64_t tiles, int64_t step,
+                          const real *rows, real *to)
+{
+    int64_t view_h = step % v->views / v->cols.views, view_w = step % v->cols.views, panel = at * panels(tiles) / tiles;
+    int64_t row = turned_step(&v->rows) * v->row_length * VL, col = v->cols.apart * VL;
+    rows += (turned_view(&v->rows, view_h) * v->row_length + view_start(&v->cols, view_w)) * VL;
+    for (int64_t i = 0; i < run->count; i++, at++) {
+        while (at >= panel_start(panel + 1, tiles))
+            panel++;
+        int64_t begin = panel_start(panel, tiles), size = panel_start(panel + 1, tiles) - begin;
+        int64_t first = v->cols.phases == 1 ? i * v->cols.out : tile_result(&v->cols, i);
+        transform_image_tile(in_h, in_w, rows + first * v->cols.step * VL, row, col,
+                             to + begin * v->depth + (step * size + at - begin) * VL, v->tile_step);
+    }
+}
+
 /* All channels of tiles [first, first + tiles): by point, panel of tiles, block of channels, tile: VL channels. */
 static void prepare_tiles(const winograd *v, int64_t group, int64_t first, int64_t tiles, real *rows, real *to)
 {
-    const gather *g = v->g;
-    int64_t plane = g->in_h * g->in_w;
-    const real *end = g->in + g->images * g->groups * g->channels * plane;
-    for (int64_t step = 0; step < v->steps; step++) {
-        int64_t panel = 0;
+    for (int64_t block = 0; block < v->steps; block += v->views)
         for (int64_t at = 0; at < tiles;) {
             tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
-            const real *planes = g->in + ((run.image * g->groups + group) * g->channels + step * VL) * plane;
-            FN(symc_window_to_lanes)(planes, plane, smaller(VL, g->channels - step * VL), g->in_h, g->in_w, end,
-                                     run.row * v->out + v->top, run.col * v->out + v->left, IN,
-                                     run.count * v->out + v->taps - 1, v->row_length * VL, rows);
-            for (int64_t i = 0; i < run.count; i++, at++) {
-                if (at >= panel_start(panel + 1, tiles))
-                    panel++;
-                int64_t begin = panel_start(panel, tiles), size = panel_start(panel + 1, tiles) - begin;
-                transform_image_tile(rows + i * v->out * VL, v->row_length * VL, VL,
-                                     to + begin * v->depth + (step * size + at - begin) * VL, v->tile_step);
+            turn_run(v, &run, group, block / v->views * VL, rows);
+            for (int64_t step = block; step < block + v->views; step++) {
+                if (v->rows.in == 1)
+                    transform_run(1, IN, v, &run, at, tiles, step, rows, to);
+                else if (v->cols.in == 1)
+                    transform_run(IN, 1, v, &run, at, tiles, step, rows, to);
+                else
+                    transform_run(IN, IN, v, &run, at, tiles, step, rows, to);
             }
+            at += run.count;
         }
-    }
 }
 
 /* ---- units ---- */
@@ -144,10 +170,12 @@ static void size_workspace(winograd *v)
 
 static workspace take_workspace(const winograd *v)
 {
-    int64_t own = v->filters ? 0 : POINTS * (smaller(v->depth, CHANNEL_BLOCK) * TILE_COLS + VL);
-    return (workspace){.tiles = symc_scratch(SLOT_BLOCK, POINTS * v->tile_step * sizeof(real)),
-                       .sums = symc_scratch(SLOT_BLOCK_2, POINTS * v->sum_step * sizeof(real)),
-                       .rows = symc_scratch(SLOT_BAND, (IN * v->row_length + 2 * VL) * VL * sizeof(real)),
+    int64_t own = v->filters ? 0 : v->points * (smaller(v->depth, CHANNEL_BLOCK) * TILE_COLS + VL);
+    int64_t wide = smaller(v->most, v->wide) * v->cols.out; /* of results, which take the same memory */
+    int64_t pixels = larger(turned_rows(&v->rows) * v->row_length, (v->rows.out + 1) * wide + 2 * VL);
+    return (workspace){.tiles = symc_scratch(SLOT_BLOCK, v->points * v->tile_step * sizeof(real)),
+                       .sums = symc_scratch(SLOT_BLOCK_2, v->points * v->sum_step * sizeof(real)),
+                       .rows = symc_scratch(SLOT_BAND, pixels * VL * sizeof(real)),
                        .filters = symc_scratch(SLOT_BAND_2, own * sizeof(real)),
                        .turned = symc_scratch(SLOT_ROW, turned_bytes(v))};
 }
@@ -160,7 +188,7 @@ static void multiply_tiles(const winograd *v, int64_t tiles, int64_t step, int64
     int64_t least = tiles / panels(tiles);
     for (int64_t i = 0; i < stop - step; i++)
         list[0][i] = (block_step){i * least * VL, i * VL}, list[1][i] = (block_step){i * (least + 1) * VL, i * VL};
-    for (int64_t point = 0; point < POINTS; point++, image += v->tile_step, filters += filter_step, sums += v->sum_step)
+    for (int64_t point = 0; point < v->points; point++, image += v->tile_step, filters += filter_step, sums += v->sum_step)
         for (int64_t j = 0; j < panels(tiles); j++) {
             int64_t begin = panel_start(j, tiles), size = panel_start(j + 1, tiles) - begin;
             FN(symc_block_tile)(size, cols, 1, stop - step, list[size > least],
@@ -180,10 +208,10 @@ static void run_tiles(const winograd *v, const workspace *w, int64_t group, int6
             const real *filters = w->filters;
             if (v->filters) {
                 filter_step = v->depth * cols;
-                filters = v->filters + (group * blocks(v) + block) * POINTS * v->depth * TILE_COLS + step * VL * cols;
+                filters = v->filters + (group * blocks(v) + block) * v->points * v->depth * TILE_COLS + step * VL * cols;
             } else
                 for (int64_t half = 0; half < cols; half += VL)
-                    prepare_filters(v, group, block * TILE_COLS + half, step * VL, stop * VL, w->turned,
+                    prepare_filters(v, group, block * TILE_COLS + half, step, stop, w->turned,
                                     w->filters + half, filter_step, cols);
             multiply_tiles(v, tiles, step, stop, w->tiles, filters, filter_step, cols, w->sums);
         }
@@ -197,8 +225,9 @@ static void run_units(void *arg, int64_t begin, int64_t end)
     const winograd *v = arg;
     workspace w = take_workspace(v);
     for (int64_t i = begin; i < end; i++) {
-        int64_t unit = i / v->splits % v->units, first = unit * v->tiles / v->units;
-        run_tiles(v, &w, i / (v->splits * v->units), first, (unit + 1) * v->tiles / v->units - first, i % v->splits);
+        int64_t unit = i / v->splits % v->units, phases = v->cols.phases, places = v->tiles / phases;
+        int64_t first = unit * places / v->units * phases, last = (unit + 1) * places / v->units * phases;
+        run_tiles(v, &w, i / (v->splits * v->units), first, last - first, i % v->splits);
     }
 }
 
@@ -207,8 +236,9 @@ static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wa
 {
     const gather *g = v->g;
     symc_form_key key = {g->weights, FORM_WINOGRAD,
-                         {VL, sizeof(real), v->taps, g->groups, g->channels, g->filters, g->weight_filter,
-                          g->weight_channel, v->down, v->right}};
+                         {VL, v->rows.taps * 8 + v->cols.taps, v->rows.step << 32 | v->cols.step, g->taps_h << 32 | g->taps_w,
+                          g->groups, g->channels, g->filters, g->weight_filter, g->weight_channel,
+                          v->rows.ascends * 2 + v->cols.ascends}};
     int many = v->tiles > wanted;
     if (many ? filter_bytes > KEPT_BYTES : !g->stored || filter_bytes > STORED_BYTES)
         return (symc_form){0};
@@ -219,9 +249,9 @@ static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wa
 static double piece_steps(const winograd *v, int64_t units, int64_t splits)
 {
     double channels = (double)v->depth, filters = (double)(ceil_div(blocks(v), splits) * TILE_COLS);
-    double tiles = (double)ceil_div(v->tiles, units);
-    return tiles * (POINTS * channels * filters / VL * 1.1 + TILE_COST * (channels + filters) / VL) +
-           FILTER_COST * channels * filters;
+    double tiles = (double)ceil_div(v->tiles, units), part = (double)v->points / POINTS;
+    return tiles * ((double)v->points * channels * filters / VL * 1.1 + TILE_COST * part * (channels + filters) / VL) +
+           (FILTER_COST * part + TAP_COST * (double)(v->g->taps_h * v->g->taps_w) / (double)v->views) * channels * filters;
 }
 
 /* More units, or splits of the filters, so that there is work for all threads, if there is less than one unit for each. */
@@ -233,7 +263,7 @@ static void occupy_threads(winograd *v)
     if (v->units * v->g->groups >= threads)
         return;
     for (int64_t splits = 1; splits <= smaller(blocks(v), pieces); splits++) {
-        int64_t u = smaller(v->tiles, larger(units, ceil_div(pieces, splits)));
+        int64_t u = smaller(v->tiles / v->cols.phases, larger(units, ceil_div(pieces, splits)));
         double steps = piece_steps(v, u, splits);
         if (steps < least)
             least = steps, v->units = u, v->splits = splits;
@@ -244,7 +274,7 @@ static void occupy_threads(winograd *v)
 static symc_form plan_units(winograd *v, int64_t filter_bytes)
 {
     const gather *g = v->g;
-    int64_t threads = symc_num_threads(), fit = TILES_BYTES / (POINTS * v->depth * (int64_t)sizeof(real));
+    int64_t threads = symc_num_threads(), fit = TILES_BYTES / (v->points * v->depth * (int64_t)sizeof(real));
     int64_t wanted = larger(LEAST_TILES, smaller(MOST_TILES, fit / TILE_ROWS * TILE_ROWS));
     symc_form kept = transformed(v, filter_bytes, wanted);
     v->filters = kept.memory;
@@ -253,20 +283,23 @@ static symc_form plan_units(winograd *v, int64_t filter_bytes)
     int64_t units = ceil_div(v->tiles, wanted) * g->groups;
     if (units > 1 && units < 8 * threads)
         units = ceil_div(units, threads) * threads;
-    v->units = smaller(v->tiles, ceil_div(units, g->groups));
+    v->units = smaller(v->tiles / v->cols.phases, ceil_div(units, g->groups));
     occupy_threads(v);
-    v->most = ceil_div(v->tiles, v->units);
+    v->most = ceil_div(v->tiles / v->cols.phases, v->units) * v->cols.phases;
     size_workspace(v);
     return kept;
 }
 
 void FN(symc_winograd)(const gather *g)
 {
-    winograd v = describe(g);
+    tiling t = {0};
+    if (!find_tiling(g, &t))
+        return;
+    winograd v = describe_tiling(g, &t);
     symc_form kept =
-        plan_units(&v, g->groups * blocks(&v) * POINTS * v.depth * TILE_COLS * (int64_t)sizeof(real));
+        plan_units(&v, g->groups * blocks(&v) * v.points * v.depth * TILE_COLS * (int64_t)sizeof(real));
     if (v.filters && !kept.ready) {
-        symc_parallel(prepare_all, &v, g->groups * blocks(&v) * ceil_div(v.depth, CHANNEL_BLOCK), 1);
+        symc_parallel(prepare_all, &v, g->groups * blocks(&v) * ceil_div(v.steps, MOST_STEPS), 1);
         symc_form_made(&kept);
     }
     symc_parallel(run_units, &v, g->groups * v.units * v.splits, 1);
@@ -274,7 +307,10 @@ void FN(symc_winograd)(const gather *g)
 
 void FN(symc_winograd_range)(const gather *g, int64_t group, int64_t first, int64_t tiles, int64_t most)
 {
-    winograd v = describe(g);
+    tiling t = {0};
+    if (!find_plain_tiling(g, &t))
+        return;
+    winograd v = describe_tiling(g, &t);
     v.most = most, v.splits = 1;
     size_workspace(&v);
     workspace w = take_workspace(&v);

@@ -55,7 +55,7 @@ static extremes turn_run(const weights *v, const source *s, const tile_run *run,
     turn_tiles(v, s, run, plane, rows);
     extremes found = NO_EXTREMES;
     for (int y = 0; y < s->rows; y++)
-        found = both_extremes(found, extremes_among(rows + y * v->row_length * VL, run->count * v->out + s->more));
+        found = both_extremes(found, extremes_among(rows + y * v->row_length * VL, source_span(v, s, run->count)));
     return found;
 }
 
@@ -87,7 +87,7 @@ static extremes prepare_image(const weights *v, workspace w, int64_t group, int6
         tile_run run = find_run(v->high, v->wide, first + at, smaller(tiles - at, STEP_TILES - place));
         found = both_extremes(found, turn_run(v, &s, &run, channel, w.rows));
         for (int64_t i = 0; i < run.count; i++) {
-            transform_image_tile(w.rows + i * v->out * VL, v->row_length * VL, VL, w.turned + (place + i) * VL, TURNED);
+            transform_image_tile(IN, IN, w.rows + i * v->cols.out * VL, v->row_length * VL, VL, w.turned + (place + i) * VL, TURNED);
         }
         at += run.count, place += run.count;
         if (place < STEP_TILES && at < tiles)
@@ -111,12 +111,12 @@ static extremes prepare_gradient(const weights *v, workspace w, int64_t group, i
         tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
         found = both_extremes(found, turn_run(v, &s, &run, filter, w.rows));
         for (int64_t i = 0; i < run.count; i++, at++) {
-            const real *from = w.rows + i * v->out * VL;
+            const real *from = w.rows + i * v->cols.out * VL;
             real *tile = pair_of_tiles + at % 2 * POINTS * VL;
-            if (v->out == 4)
-                transform_gradient_tile(4, from, v->row_length * VL, VL, tile, VL);
+            if (v->cols.out == 4)
+                transform_gradient_tile(4, 4, from, v->row_length * VL, VL, tile, VL);
             else
-                transform_gradient_tile(2, from, v->row_length * VL, VL, tile, VL);
+                transform_gradient_tile(2, 2, from, v->row_length * VL, VL, tile, VL);
             if (at + 1 == tiles && at % 2 == 0)
                 memset(tile + POINTS * VL, 0, POINTS * VL * sizeof(real));
             if (at + 1 == tiles || at % 2)
@@ -231,9 +231,9 @@ static void sum_by_points(parted *z)
     v->image_step = g->groups * z->panels * z->panel + SKEW, v->gradient_step = g->groups * v->blocks * z->block + SKEW;
     v->image = symc_scratch(SLOT_SHARED, POINTS * v->image_step * sizeof(real));
     v->gradient = symc_scratch(SLOT_SHARED_2, POINTS * v->gradient_step * sizeof(real));
-    v->sums = symc_scratch(SLOT_PARTIAL, g->groups * sum_bytes(g));
+    v->sums = symc_scratch(SLOT_PARTIAL, g->groups * sums_bytes(v));
     z->found = symc_scratch(SLOT_TABLE, g->groups * chunk_tasks(v) * sizeof *z->found);
-    v->row_length = smaller(most * STEP_TILES, v->wide) * v->out + v->taps - 1;
+    v->row_length = longest_row(v, most * STEP_TILES);
     v->splits = products % threads == 0 || products >= 8 * threads ? 1 : smaller(v->blocks, ceil_div(8 * threads, products));
     v->shares = 1;
     for (v->first = 0; v->first < v->tiles; v->first += v->count) {
@@ -248,19 +248,22 @@ static void sum_by_points(parted *z)
 
 int symc_winograd_weights_parts_pay(const gather *g)
 {
-    if (chosen_parts() < PARTS || !FN(symc_winograd_weights_suits)(g))
+    tiling t = {0};
+    if (chosen_parts() < PARTS || !find_plain_tiling(g, &t) || !FN(symc_winograd_weights_suits)(g))
         return 0;
-    return describe_weights(g, NULL, NULL).tiles >= LEAST_TILES && sum_bytes(g) >= LEAST_SUMS;
+    return g->images * t.rows.tiles * t.cols.tiles >= LEAST_TILES && sum_bytes(g, &t) >= LEAST_SUMS;
 }
 
 void symc_winograd_weights_parts(const gather *g, const real *dy, real *dw)
 {
-    parted z = {.v = describe_weights(g, dy, dw), .parts = {PARTS, PAIR_ROWS * VL, VL, 0}};
+    tiling t = {0};
+    if (!find_plain_tiling(g, &t))
+        return;
+    parted z = {.v = describe_weights(g, &t, dy, dw), .parts = {PARTS, PAIR_ROWS * VL, VL, 0}};
     z.panels = ceil_div(z.v.steps, PAIR_ROWS / VL);
-    z.v.sum_step = sum_bytes(g) / (POINTS * (int64_t)sizeof(real));
     for (int64_t q = 0; q < CHAIN; q++)
         z.list[q] = (block_step){q * PARTS * PAIR_ROWS * VL, q * PARTS * VL};
     sum_by_points(&z);
-    symc_parallel(finish_blocks, &z.v, g->groups * z.v.blocks * z.v.steps, 1);
+    finish_all_blocks(&z.v);
 }
 #endif

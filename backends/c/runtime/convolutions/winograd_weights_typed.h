@@ -20,6 +20,7 @@
 enum {
     ROWS = VL > 4 ? VL / 2 : VL, /* channels of a tile of sums */
     UNIT_BYTES = 896 << 10,      /* of a unit's transformed gradient */
+    VIEWS_BYTES = 512 << 10,     /* of those views of a block of channels that are transformed together */
     UNIT_TILES = 128,            /* the most, and the length of a chain of additions */
     FEW_TILES = 80,
     MANY_SUMS = 6 << 20,         /* bytes: fewer stay in the cache from unit to unit */
@@ -31,37 +32,72 @@ enum {
 
 int FN(symc_winograd_weights_suits)(const gather *g)
 {
-    int taps = tile_taps(g);
+    tiling t = {0};
     if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD)
         return 0;
-    if (!taps || g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS)
+    if (g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS || !find_tiling(g, &t))
         return 0;
-    int64_t out = IN + 1 - taps, tiles = ceil_div(g->out_h, out) * ceil_div(g->out_w, out);
-    return g->images * tiles >= LEAST_TILES && 3 * taps * taps * g->out_h * g->out_w >= 4 * tiles * POINTS &&
-           g->groups * sum_bytes(g) <= PARTIAL_BYTES;
+    int64_t tiles = g->images * t.rows.tiles * t.cols.tiles, pixels = g->images * g->out_h * g->out_w;
+    int64_t taps = g->taps_h * g->taps_w;
+    double direct = 1.1 * (double)(taps * g->channels * g->filters) * (double)pixels / VL;
+    return tiles >= LEAST_TILES && 3 * taps * pixels >= 4 * tiles * points_of(&t) * views_of(&t) &&
+           (is_plain(&t) || WEIGHTS_MARGIN * tiling_steps(g, &t) < direct) && g->groups * sum_bytes(g, &t) <= PARTIAL_BYTES;
 }
 
 /* ---- tiles ---- */
 
 /* Fetches the places of a tile at all points: there are more of them than the processor's own prefetching follows. */
-INLINE void expect_tile(const real *to, int64_t step)
+INLINE void expect_tile(int points, const real *to, int64_t step)
 {
-    for (int i = 0; i < POINTS; i++)
+    for (int i = 0; i < points; i++)
         __builtin_prefetch(to + i * step, 1);
 }
 
-/* VL channels of `tiles` tiles from `first` on: by point, `step` apart, and tile. */
-static void prepare_image(const weights *v, int64_t group, int64_t channel, int64_t first, int64_t tiles, real *rows,
-                          real *to, int64_t step)
+/* A view of the tiles of a turned run. */
+INLINE void transform_run(int in_h, int in_w, const weights *v, int64_t view, int64_t count, const real *rows, real *to,
+                          int64_t step)
+{
+    int64_t row = turned_step(&v->rows) * v->row_length * VL, col = v->cols.apart * VL;
+    rows += (turned_view(&v->rows, view / v->cols.views) * v->row_length + view_start(&v->cols, view % v->cols.views)) * VL;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t first = v->cols.phases == 1 ? i * v->cols.out : tile_result(&v->cols, i);
+        expect_tile(in_h * in_w, to + (i + 1) * VL, step);
+        transform_image_tile(in_h, in_w, rows + first * v->cols.step * VL, row, col, to + i * VL, step);
+    }
+}
+
+/* Views [block, block + views) of VL channels of `tiles` tiles from `first` on: by point, `step` apart, view, `apart` apart, and
+ * tile. */
+static void prepare_image(const weights *v, int64_t group, int64_t block, int64_t views, int64_t first, int64_t tiles,
+                          real *rows, real *to, int64_t apart, int64_t step)
 {
     source s = images_of(v, group);
     for (int64_t at = 0; at < tiles;) {
         tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
-        turn_tiles(v, &s, &run, channel, rows);
-        for (int64_t i = 0; i < run.count; i++, at++) {
-            expect_tile(to + (at + 1) * VL, step);
-            transform_image_tile(rows + i * v->out * VL, v->row_length * VL, VL, to + at * VL, step);
+        turn_tiles(v, &s, &run, block / v->views * VL, rows);
+        for (int64_t i = 0; i < views; i++) {
+            int64_t view = block % v->views + i;
+            real *place = to + i * apart + at * VL;
+            if (v->rows.in == 1)
+                transform_run(1, IN, v, view, run.count, rows, place, step);
+            else if (v->cols.in == 1)
+                transform_run(IN, 1, v, view, run.count, rows, place, step);
+            else
+                transform_run(IN, IN, v, view, run.count, rows, place, step);
         }
+        at += run.count;
+    }
+}
+
+INLINE void transform_gradient_run(int out_h, int out_w, const weights *v, int64_t count, const real *rows, real *to,
+                                   int64_t step)
+{
+    const int points = (out_h > 1 ? IN : 1) * (out_w > 1 ? IN : 1);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t first = v->cols.phases == 1 ? i * out_w : tile_result(&v->cols, i);
+        expect_tile(points, to + (i + 1) * TILE_COLS, step);
+        transform_gradient_tile(out_h, out_w, rows + first * VL, v->row_length * VL, v->cols.phases * VL, to + i * TILE_COLS,
+                                step);
     }
 }
 
@@ -73,18 +109,18 @@ static void prepare_gradient(const weights *v, int64_t group, int64_t filter, in
     for (int64_t at = 0; at < tiles;) {
         tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
         turn_tiles(v, &s, &run, filter, rows);
-        for (int64_t i = 0; i < run.count; i++, at++) {
-            const real *from = rows + i * v->out * VL;
-            expect_tile(to + (at + 1) * TILE_COLS, step);
-            if (v->out == 4)
-                transform_gradient_tile(4, from, v->row_length * VL, VL, to + at * TILE_COLS, step);
-            else
-                transform_gradient_tile(2, from, v->row_length * VL, VL, to + at * TILE_COLS, step);
-        }
+#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) \
+    transform_gradient_run(OUT_H, OUT_W, v, run.count, rows, to + at * TILE_COLS, step)
+        BY_SHAPE(v->rows.taps, v->cols.taps)
+#undef FOR_SHAPE
+        at += run.count;
     }
 }
 
-INLINE real *take_rows(const weights *v) { return symc_scratch(SLOT_BAND, IN * v->row_length * VL * sizeof(real)); }
+INLINE real *take_rows(const weights *v)
+{
+    return symc_scratch(SLOT_BAND, larger(v->rows.out, turned_rows(&v->rows)) * v->row_length * VL * sizeof(real));
+}
 
 /* Adds the products of one block of channels and one of filters at one point. */
 INLINE void add_products(int64_t cols, int64_t tiles, const real *image, const real *gradient, real *sums, int accumulate)
@@ -96,17 +132,17 @@ INLINE void add_products(int64_t cols, int64_t tiles, const real *image, const r
 
 /* ---- chunks of tiles ---- */
 
-/* Transforms a chunk: tasks (group, block of channels, or of VL filters). */
+/* Transforms a chunk: tasks (group, block of channels with all views, or of VL filters). */
 static void prepare_chunk(void *arg, int64_t begin, int64_t end)
 {
     const weights *v = arg;
-    int64_t halves = ceil_div(v->g->filters, VL), tasks = v->steps + halves;
+    int64_t blocks = v->steps / v->views, tasks = blocks + ceil_div(v->g->filters, VL);
     real *rows = take_rows(v);
     for (int64_t task = begin; task < end; task++) {
-        int64_t group = task / tasks, i = task % tasks, half = i - v->steps;
-        if (i < v->steps)
-            prepare_image(v, group, i * VL, v->first, v->count, rows,
-                          v->image + (group * v->steps + i) * v->count * VL, v->image_step);
+        int64_t group = task / tasks, i = task % tasks, half = i - blocks;
+        if (i < blocks)
+            prepare_image(v, group, i * v->views, v->views, v->first, v->count, rows,
+                          v->image + (group * v->steps + i * v->views) * v->count * VL, v->count * VL, v->image_step);
         else
             prepare_gradient(v, group, half * VL, v->first, v->count, rows,
                              v->gradient + (group * v->blocks + half / 2) * v->count * TILE_COLS + half % 2 * VL,
@@ -114,25 +150,29 @@ static void prepare_chunk(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* Tasks (group, block of filters, CHANNEL_BLOCKS blocks of channels): sums, and finishes them. */
+/* Blocks of channels, with all views, of a task with few tiles. */
+INLINE int64_t task_blocks(const weights *v) { return larger(1, CHANNEL_BLOCKS / v->views); }
+
+/* Tasks (group, block of filters, some blocks of channels): sums, and finishes them. */
 static void sum_blocks(void *arg, int64_t begin, int64_t end)
 {
     const weights *v = arg;
     const gather *g = v->g;
-    int64_t pieces = ceil_div(v->steps, CHANNEL_BLOCKS), step = CHANNEL_BLOCKS * VL * TILE_COLS + VL;
-    real *sums = symc_scratch(SLOT_BLOCK, POINTS * step * sizeof(real));
-    real *turned = take_turned(v, CHANNEL_BLOCKS * VL);
+    int64_t some = task_blocks(v), pieces = ceil_div(v->steps / v->views, some);
+    int64_t step = some * v->views * VL * TILE_COLS + VL;
+    real *sums = symc_scratch(SLOT_BLOCK, v->points * step * sizeof(real));
+    real *turned = take_turned(v, some * VL);
     for (int64_t task = begin; task < end; task++) {
-        int64_t group = task / (pieces * v->blocks), block = task / pieces % v->blocks;
-        int64_t first = task % pieces * CHANNEL_BLOCKS, last = smaller(v->steps, first + CHANNEL_BLOCKS);
+        int64_t group = task / (pieces * v->blocks), block = task / pieces % v->blocks, channel = task % pieces * some;
+        int64_t first = channel * v->views, last = smaller(v->steps, first + some * v->views);
         const real *gradient = v->gradient + (group * v->blocks + block) * v->tiles * TILE_COLS;
-        for (int64_t point = 0; point < POINTS; point++)
+        for (int64_t point = 0; point < v->points; point++)
             for (int64_t i = first; i < last; i++)
                 add_products(block_cols(v, block), v->tiles,
                              v->image + point * v->image_step + (group * v->steps + i) * v->tiles * VL,
                              gradient + point * v->gradient_step,
                              sums + point * step + (i - first) * VL * TILE_COLS, 0);
-        finish_block(v, group, block, first * VL, smaller(g->channels, last * VL), sums, step, 1, 0, turned);
+        finish_block(v, group, block, channel * VL, smaller(g->channels, (channel + some) * VL), sums, step, 1, 0, turned);
     }
 }
 
@@ -141,10 +181,10 @@ static void add_points(void *arg, int64_t begin, int64_t end)
 {
     const weights *v = arg;
     for (int64_t task = begin; task < end; task++) {
-        int64_t split = task % v->splits, point = task / v->splits % POINTS, group = task / (v->splits * POINTS);
+        int64_t split = task % v->splits, point = task / v->splits % v->points, group = task / (v->splits * v->points);
         const real *image = v->image + point * v->image_step + group * v->steps * v->count * VL;
         const real *gradient = v->gradient + point * v->gradient_step + group * v->blocks * v->count * TILE_COLS;
-        real *sums = v->sums + (group * POINTS + point) * v->sum_step;
+        real *sums = v->sums + (group * v->points + point) * v->sum_step;
         int64_t pieces = ceil_div(v->count, UNIT_TILES);
         for (int64_t piece = 0; piece < pieces; piece++) {
             int64_t first = piece * v->count / pieces, tiles = (piece + 1) * v->count / pieces - first;
@@ -166,13 +206,16 @@ static void add_unit(const weights *v, int64_t group, int64_t start, int64_t til
     for (int64_t i = 0; i < ceil_div(v->g->filters, VL); i++)
         prepare_gradient(v, group, i * VL, start, tiles, rows, gradient + i / 2 * v->most * TILE_COLS + i % 2 * VL,
                          v->gradient_step);
-    for (int64_t step = first; step < last; step++) {
-        prepare_image(v, group, step * VL, start, tiles, rows, image, v->image_step);
-        for (int64_t point = 0; point < POINTS; point++)
+    int64_t some = 1;
+    for (int64_t step = first; step < last; step += some) {
+        some = smaller(smaller(v->together, last - step), v->views - step % v->views);
+        prepare_image(v, group, step, some, start, tiles, rows, image, v->most * VL, v->image_step);
+        for (int64_t point = 0; point < v->points; point++)
             for (int64_t block = 0; block < v->blocks; block++)
-                add_products(block_cols(v, block), tiles, image + point * v->image_step,
-                             gradient + point * v->gradient_step + block * v->most * TILE_COLS,
-                             sums + point * v->sum_step + (block * v->steps + step) * VL * TILE_COLS, accumulate);
+                for (int64_t i = 0; i < some; i++)
+                    add_products(block_cols(v, block), tiles, image + point * v->image_step + i * v->most * VL,
+                                 gradient + point * v->gradient_step + block * v->most * TILE_COLS,
+                                 sums + point * v->sum_step + (block * v->steps + step + i) * VL * TILE_COLS, accumulate);
     }
 }
 
@@ -180,8 +223,9 @@ static void add_unit(const weights *v, int64_t group, int64_t start, int64_t til
 static void size_units(weights *v, int64_t most)
 {
     v->most = most;
-    v->row_length = smaller(most, v->wide) * v->out + v->taps - 1;
-    v->image_step = most * VL + VL;
+    v->row_length = longest_row(v, most);
+    v->together = smaller(v->views, larger(1, VIEWS_BYTES / (v->points * most * VL * (int64_t)sizeof(real))));
+    v->image_step = v->together * most * VL + VL;
     v->gradient_step = v->blocks * most * TILE_COLS + SKEW;
 }
 
@@ -190,8 +234,8 @@ void FN(symc_winograd_weights_range)(const weights *described, int64_t group, in
 {
     weights v = *described;
     size_units(&v, LEAST_TILES);
-    real *rows = take_rows(&v), *image = symc_scratch(SLOT_BLOCK_2, POINTS * v.image_step * sizeof(real));
-    real *gradient = symc_scratch(SLOT_BLOCK, POINTS * v.gradient_step * sizeof(real));
+    real *rows = take_rows(&v), *image = symc_scratch(SLOT_BLOCK_2, v.points * v.image_step * sizeof(real));
+    real *gradient = symc_scratch(SLOT_BLOCK, v.points * v.gradient_step * sizeof(real));
     for (int64_t at = 0; at < tiles; at += v.most)
         add_unit(&v, group, start + at, smaller(v.most, tiles - at), first, last, rows, image, gradient, sums,
                  accumulate || at > 0);
@@ -201,12 +245,12 @@ void FN(symc_winograd_weights_range)(const weights *described, int64_t group, in
 static void add_units(void *arg, int64_t begin, int64_t end)
 {
     const weights *v = arg;
-    real *rows = take_rows(v), *image = symc_scratch(SLOT_BLOCK_2, POINTS * v->image_step * sizeof(real));
-    real *gradient = symc_scratch(SLOT_BLOCK, POINTS * v->gradient_step * sizeof(real));
+    real *rows = take_rows(v), *image = symc_scratch(SLOT_BLOCK_2, v->points * v->image_step * sizeof(real));
+    real *gradient = symc_scratch(SLOT_BLOCK, v->points * v->gradient_step * sizeof(real));
     for (int64_t task = begin; task < end; task++) {
         int64_t piece = task % v->pieces, share = task / v->pieces % v->shares, group = task / (v->pieces * v->shares);
         int64_t first = share * v->units / v->shares, last = (share + 1) * v->units / v->shares;
-        real *sums = v->sums + (group * v->shares + share) * POINTS * v->sum_step;
+        real *sums = v->sums + (group * v->shares + share) * v->points * v->sum_step;
         for (int64_t unit = first; unit < last; unit++) {
             int64_t places = v->tiles / v->grain, start = unit * places / v->units * v->grain;
             int64_t tiles = (unit + 1) * places / v->units * v->grain - start;
@@ -220,65 +264,68 @@ static void add_units(void *arg, int64_t begin, int64_t end)
 static void take_chunk(weights *v, int64_t most)
 {
     const gather *g = v->g;
-    v->row_length = smaller(most, v->wide) * v->out + v->taps - 1;
+    v->row_length = longest_row(v, most);
     v->image_step = g->groups * v->steps * most * VL + SKEW;
     v->gradient_step = g->groups * v->blocks * most * TILE_COLS + SKEW;
-    v->image = symc_scratch(SLOT_SHARED, POINTS * v->image_step * sizeof(real));
-    v->gradient = symc_scratch(SLOT_SHARED_2, POINTS * v->gradient_step * sizeof(real));
+    v->image = symc_scratch(SLOT_SHARED, v->points * v->image_step * sizeof(real));
+    v->gradient = symc_scratch(SLOT_SHARED_2, v->points * v->gradient_step * sizeof(real));
 }
 
-INLINE int64_t chunk_tasks(const weights *v) { return v->g->groups * (v->steps + ceil_div(v->g->filters, VL)); }
+INLINE int64_t chunk_tasks(const weights *v) { return v->g->groups * (v->steps / v->views + ceil_div(v->g->filters, VL)); }
 
 static void sum_by_blocks(weights *v)
 {
     v->count = v->tiles;
     take_chunk(v, v->tiles);
     symc_parallel(prepare_chunk, v, chunk_tasks(v), 1);
-    symc_parallel(sum_blocks, v, v->g->groups * v->blocks * ceil_div(v->steps, CHANNEL_BLOCKS), 1);
+    symc_parallel(sum_blocks, v, v->g->groups * v->blocks * ceil_div(v->steps / v->views, task_blocks(v)), 1);
 }
 
 static void sum_by_points(weights *v)
 {
     const gather *g = v->g;
     int64_t tile = (v->steps * VL + v->blocks * TILE_COLS) * (int64_t)sizeof(real), threads = symc_num_threads();
-    int64_t chunks = ceil_div(v->tiles, larger(UNIT_TILES, CHUNK_BYTES / tile)), products = g->groups * POINTS;
-    v->sum_step = sum_bytes(g) / (POINTS * (int64_t)sizeof(real));
-    v->sums = symc_scratch(SLOT_PARTIAL, g->groups * sum_bytes(g));
+    int64_t chunks = ceil_div(v->tiles, larger(UNIT_TILES, CHUNK_BYTES / tile)), products = g->groups * v->points;
+    v->sums = symc_scratch(SLOT_PARTIAL, g->groups * sums_bytes(v));
     v->splits = products % threads == 0 || products >= 8 * threads ? 1 : smaller(v->blocks, ceil_div(8 * threads, products));
-    take_chunk(v, ceil_div(v->tiles, chunks));
+    int64_t places = v->tiles / v->cols.phases;
+    chunks = smaller(chunks, places);
+    take_chunk(v, ceil_div(places, chunks) * v->cols.phases);
     for (int64_t i = 0; i < chunks; i++) {
-        v->first = i * v->tiles / chunks, v->count = (i + 1) * v->tiles / chunks - v->first;
+        v->first = i * places / chunks * v->cols.phases, v->count = (i + 1) * places / chunks * v->cols.phases - v->first;
         symc_parallel(prepare_chunk, v, chunk_tasks(v), 1);
         symc_parallel(add_points, v, products * v->splits, 1);
     }
     v->shares = 1;
-    symc_parallel(finish_blocks, v, g->groups * v->blocks * v->steps, 1);
+    finish_all_blocks(v);
 }
 
 static void sum_by_units(weights *v)
 {
     const gather *g = v->g;
     int64_t wanted = ceil_div(symc_num_threads(), g->groups);
-    int64_t most = UNIT_BYTES / (POINTS * v->blocks * TILE_COLS * (int64_t)sizeof(real));
+    int64_t most = UNIT_BYTES / (v->points * v->blocks * TILE_COLS * (int64_t)sizeof(real));
     most = smaller(UNIT_TILES, larger(LEAST_TILES, most));
-    v->grain = most < v->wide ? 1 : v->wide;
+    v->grain = most < v->wide ? v->cols.phases : v->wide;
     int64_t places = v->tiles / v->grain;
-    v->units = ceil_div(places, most / v->grain);
+    v->units = ceil_div(places, larger(1, most / v->grain));
     if (v->units < wanted * 8)
         v->units = smaller(places, ceil_div(v->units, wanted) * wanted);
-    v->shares = smaller(smaller(wanted, v->units), larger(1, PARTIAL_BYTES / (g->groups * sum_bytes(g))));
+    v->shares = smaller(smaller(wanted, v->units), larger(1, PARTIAL_BYTES / (g->groups * sums_bytes(v))));
     v->pieces = smaller(v->steps, ceil_div(wanted, v->shares));
     size_units(v, ceil_div(places, v->units) * v->grain);
-    v->sum_step = sum_bytes(g) / (POINTS * (int64_t)sizeof(real));
-    v->sums = symc_scratch(SLOT_PARTIAL, g->groups * v->shares * sum_bytes(g));
+    v->sums = symc_scratch(SLOT_PARTIAL, g->groups * v->shares * sums_bytes(v));
     symc_parallel(add_units, v, g->groups * v->shares * v->pieces, 1);
-    symc_parallel(finish_blocks, v, g->groups * v->blocks * v->steps, 1);
+    finish_all_blocks(v);
 }
 
 void FN(symc_winograd_weights)(const gather *g, const real *dy, real *dw)
 {
-    weights v = describe_weights(g, dy, dw);
-    if (sum_bytes(g) <= MANY_SUMS)
+    tiling t = {0};
+    if (!find_tiling(g, &t))
+        return;
+    weights v = describe_weights(g, &t, dy, dw);
+    if (sums_bytes(&v) <= MANY_SUMS)
         sum_by_units(&v);
     else if (v.tiles > FEW_TILES)
         sum_by_points(&v);
