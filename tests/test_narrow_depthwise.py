@@ -27,7 +27,7 @@ def right(x: np.ndarray, w: np.ndarray, stride: int, pad: int) -> np.ndarray:
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("width", [1, 3, 6, 7, 8, 9, 15, 40])
 def test_rows_of_any_length(width, stride, filters, dtype):
-    """Rows shorter than a block of sums, as long as one, and longer; with an epilogue, and the gradient by the images."""
+    """Rows shorter than a block of sums, as long as one, and longer; an epilogue, and the gradient by the images."""
     rng = np.random.default_rng(width)
     groups, taps, pad = 50, 5, 2
     a, b = (
