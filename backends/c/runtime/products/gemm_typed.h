@@ -11,9 +11,12 @@ enum {
     NARROW_COLS = 2 * TILE_COLS, /* an element of A that is used for so few columns is not worth packing */
     NARROW_ELEMENTS = 1 << 18,   /* of B, which stays in the second level cache */
     NEAR_ELEMENTS = SYMC_DOUBLE ? 1 << 12 : 1 << 13,   /* of a block of B in the first level cache, */
-    LONGEST_SUM = 1024,                                /* ... and the most terms of a block */
+    LONGEST_SUM = 1024,                                /* ... and the most terms of a block, */
+    LONGEST_TURNED = 256,                              /* ... or if the result is turned */
     MEDIUM_ELEMENTS = SYMC_DOUBLE ? 1 << 15 : 1 << 16, /* of each of two operands in the second level cache */
     NARROW_ROWS = 32,            /* rows of a task */
+    TURNED_COLS = 2 * TILE_COLS, /* of a task that transposes B, or rows of one that transposes its result, */
+    SERIAL_TURNED = 1 << 13,     /* ... and the elements for which another thread is used */
     OUTER_ROWS = 16,             /* of a sum of outer products without packing */
     MOST_DIVIDED = 1 << 15,      /* elements of a result whose sums are divided among threads */
 };
@@ -37,12 +40,20 @@ static int adds_outer(const product *g)
  * pay, unless an earlier call has done so; rows are enough for all threads, or packing would leave the product to one. */
 static int is_medium(const product *g)
 {
-    return !g->trans_b && !g->stored[0] && !g->stored[1] && g->k <= BLOCK_K && g->k * g->ldb <= MEDIUM_ELEMENTS &&
+    return !g->stored[0] && !g->stored[1] && g->k <= BLOCK_K && (g->trans_b ? g->cols : g->k) * g->ldb <= MEDIUM_ELEMENTS &&
            (g->trans_a ? g->k : g->rows) * g->lda <= MEDIUM_ELEMENTS &&
            (g->rows >= symc_num_threads() * NARROW_ROWS || g->rows * g->cols * g->k < SERIAL_PACKED);
 }
 
-INLINE int is_unpacked(const product *g) { return is_small(g) || is_narrow(g) || adds_outer(g) || is_medium(g); }
+/* The columns of A, which lie side by side, are better lanes than the few columns of the result. */
+static int is_turned(const product *g)
+{
+    int64_t lanes = ceil_div(g->cols, VL) * VL;
+    return g->trans_a && !g->accumulate && !g->stored[0] && !g->stored[1] && g->cols > 1 && 4 * g->cols <= 3 * lanes &&
+           g->cols <= TILE_COLS && g->rows >= 2 * TURNED_COLS && g->k > 0;
+}
+
+INLINE int is_unpacked(const product *g) { return is_turned(g) || is_small(g) || is_narrow(g) || adds_outer(g) || is_medium(g); }
 
 /* Whether an operand in panels can be used. The dot products of one vector with rows of B read these in order anyway. */
 static int may_be_packed(const product *g)
@@ -50,11 +61,13 @@ static int may_be_packed(const product *g)
     return g->rows > (g->trans_b ? 1 : 0) && g->cols > 1 && g->k > 0 && !is_unpacked(g);
 }
 
+/* Columns [begin, end) of the result, in units of TURNED_COLS. */
 static void transpose_b(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
-    if (begin < end)
-        FN(symc_transpose)(g->shared, g->cols, g->b, g->ldb, g->cols, g->k);
+    int64_t col = begin * TURNED_COLS, cols = smaller(end * TURNED_COLS, g->cols) - col;
+    if (cols > 0)
+        FN(symc_transpose)(g->shared + col, g->cols, g->b + col * g->ldb, g->ldb, cols, g->k);
 }
 
 /* The rows of blocks [begin, end) of NARROW_ROWS rows. */
@@ -74,8 +87,32 @@ static void multiply_in_place(void *arg, int64_t begin, int64_t end)
     finish_columns(g->epilogue, g->first_row + row, rows, 0, g->cols);
 }
 
+/* The same of TURNED_COLS rows each: the transpose of the block is computed, then turned. */
+static void multiply_turned(void *arg, int64_t begin, int64_t end)
+{
+    const product *g = arg;
+    real *turned = symc_scratch(SLOT_BLOCK, g->cols * TURNED_COLS * sizeof(real));
+    for (int64_t task = begin; task < end; task++) {
+        int64_t row = task * TURNED_COLS, rows = smaller(TURNED_COLS, g->rows - row);
+        int64_t b_row = g->trans_b ? g->ldb : 1, b_col = g->trans_b ? 1 : g->ldb;
+        for (int64_t q = 0; q < g->k_blocks; q++) {
+            int64_t k = k_start(g, q);
+            FN(symc_unpacked_product)(g->cols, rows, k_start(g, q + 1) - k, g->b + k * b_col, b_row, b_col,
+                                      g->a + row + k * g->lda, g->lda, turned, rows, q > 0);
+        }
+        FN(symc_transpose)(g->c + row * g->ldc, g->ldc, turned, rows, g->cols, rows);
+        finish_columns(g->epilogue, g->first_row + row, rows, 0, g->cols);
+    }
+}
+
 static void multiply_unpacked(product *g)
 {
+    if (is_turned(g)) {
+        g->k_blocks = ceil_div(g->k, LONGEST_TURNED);
+        symc_parallel(multiply_turned, g, ceil_div(g->rows, TURNED_COLS),
+                      ceil_div(SERIAL_PRODUCTS, TURNED_COLS * g->cols * g->k));
+        return;
+    }
     int64_t blocks = ceil_div(g->rows, NARROW_ROWS);
     g->k_blocks = larger(ceil_div(g->k, LONGEST_SUM), ceil_div(g->k * g->cols, NEAR_ELEMENTS));
     g->k_blocks = smaller(g->k_blocks, ceil_div(g->k, BLOCK_K));
@@ -84,7 +121,7 @@ static void multiply_unpacked(product *g)
         symc_form transposed = symc_form_of(g->stored[1], &key, g->k * g->cols * sizeof(real), SLOT_SHARED);
         g->shared = transposed.memory;
         if (!transposed.ready) {
-            symc_parallel(transpose_b, g, 1, 1);
+            symc_parallel(transpose_b, g, ceil_div(g->cols, TURNED_COLS), ceil_div(SERIAL_TURNED, TURNED_COLS * g->k));
             symc_form_made(&transposed);
         }
     }
@@ -256,7 +293,7 @@ static void multiply_small_batch(void *arg, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++) {
         if (g.trans_b && (i == begin || p[10])) {
             g.b = b + i * p[10];
-            transpose_b(&g, 0, 1);
+            transpose_b(&g, 0, ceil_div(g.cols, TURNED_COLS));
         }
         FN(symc_unpacked_product)(g.rows, g.cols, g.k, g.a + i * p[9], g.trans_a ? 1 : g.lda, g.trans_a ? g.lda : 1,
                                   g.trans_b ? g.shared : b + i * p[10], g.trans_b ? g.cols : g.ldb, g.c + i * p[11],

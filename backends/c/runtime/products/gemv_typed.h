@@ -8,6 +8,7 @@ enum {
     COLUMN_BLOCK = 1024,       /* sums that stay in the first level cache while rows are added to them */
     WIDE_BLOCK = (1 << 14) / sizeof(real), /* likewise, and long enough pieces of rows to be read at full speed */
     MOST_ROWS = 512,           /* rows added to sums of `real` before these are added to sums of doubles */
+    SAME_SETS = 1 << 12,       /* the distance of rows, in bytes, that take each other's places in the first level cache */
     MOST_VECTORS = 512,        /* vectors likewise: a long sum in float32 loses digits */
     SHORT_ROW = 16 * VL        /* the sums of the lanes of a longer row take less time than its elements */
 };
@@ -139,16 +140,22 @@ INLINE void add_rows(const job *g, real *sums, int64_t first, int64_t count, int
             sum += x[r] * load(a + r * g->lda + j);
         store(sums + j, sum);
     }
-    for (; j < count; j++)
+    if (j < count) {
+        const lane_mask last = first_lanes(count - j);
+        vec sum = load_lanes(sums + j, last);
+        UNROLL
         for (int r = 0; r < rows; r++)
-            sums[j] += x[r] * a[r * g->lda + j];
+            sum += x[r] * load_lanes(a + r * g->lda + j, last);
+        store_lanes(sums + j, sum, last);
+    }
 }
 
 /* Adds all rows in [k, stop) to the sums. */
 INLINE void add_block(const job *g, real *sums, int64_t first, int64_t count, int64_t k, int64_t stop)
 {
+    const int many = g->lda * (int64_t)sizeof(real) % SAME_SETS != 0;
     memset(sums, 0, (size_t)count * sizeof(real));
-    for (; k + 16 <= stop; k += 16)
+    for (; many && k + 16 <= stop; k += 16)
         add_rows(g, sums, first, count, k, 16);
     for (; k + 4 <= stop; k += 4)
         add_rows(g, sums, first, count, k, 4);
