@@ -17,7 +17,7 @@ enum {
     NARROW_ROWS = 32,            /* rows of a task */
     TURNED_COLS = 2 * TILE_COLS, /* of a task that transposes B, or rows of one that transposes its result, */
     SERIAL_TURNED = 1 << 13,     /* ... and the elements for which another thread is used */
-    OUTER_ROWS = 16,             /* of a sum of outer products without packing */
+    OUTER_ROWS = 64,             /* of a sum of outer products without packing */
     MOST_DIVIDED = 1 << 15,      /* elements of a result whose sums are divided among threads */
 };
 
