@@ -9,7 +9,8 @@ HIDDEN int FN(symc_winograd_suits)(const gather *g);
 
 HIDDEN void FN(symc_winograd)(const gather *g);
 
-/* Tiles [first, first + tiles) of a group alone, in the plain tiling of 3x3 or 5x5 filters, by the calling thread, which has memory for `most`. */
+/* Tiles [first, first + tiles) of a group alone, in the plain tiling of 3x3 or 5x5 filters, by the calling thread, which has
+ * memory for `most`. */
 HIDDEN void FN(symc_winograd_range)(const gather *g, int64_t group, int64_t first, int64_t tiles, int64_t most);
 
 /* The same for the gradient with respect to the weights, given dY (images, groups, filters, out_h, out_w); `g` describes

@@ -19,7 +19,7 @@ typedef struct {
     int64_t apart, phases, residues, views;
     int64_t start;                    /* of the first tap */
     int ascends;                      /* the filter's taps */
-    int64_t tiles;
+    int64_t tiles, span;              /* see tile_span() */
 } tiled_axis;
 
 /* The tap of the filter, in ascending order, that is the first of a view. */
@@ -28,38 +28,40 @@ INLINE int64_t view_tap(const tiled_axis *a, int64_t view)
     return view % a->residues + view / a->residues * a->taps * a->step;
 }
 
-/* The place of tap `tap` of a view in the filter, or -1 if the view does not have it. */
-INLINE int64_t filter_tap(const tiled_axis *a, int64_t view, int64_t tap)
-{
-    int64_t at = view_tap(a, view) + tap * a->step;
-    return at >= a->all ? -1 : a->ascends ? at : a->all - 1 - at;
-}
+/* The place of tap `at` in the filter, or -1 if there is none. */
+INLINE int64_t filter_tap(const tiled_axis *a, int64_t at) { return at >= a->all ? -1 : a->ascends ? at : a->all - 1 - at; }
 
 /* The places in the filter of the taps (r, s) of a view, by r * MOST_TAPS + s, or -1. */
 INLINE void locate_taps(const tiled_axis *rows, const tiled_axis *cols, int64_t view, int64_t *at)
 {
+    int64_t first_row = view_tap(rows, view / cols->views), first_col = view_tap(cols, view % cols->views);
     for (int r = 0; r < rows->taps; r++) {
-        int64_t row = filter_tap(rows, view / cols->views, r);
+        int64_t row = filter_tap(rows, first_row + r * rows->step);
         for (int s = 0; s < cols->taps; s++) {
-            int64_t col = filter_tap(cols, view % cols->views, s);
+            int64_t col = filter_tap(cols, first_col + s * cols->step);
             at[r * MOST_TAPS + s] = row < 0 || col < 0 ? -1 : row * cols->all + col;
         }
     }
 }
 
-/* The first result of a tile, and the distance between its results. */
+/* A quotient by the number of phases, which is mostly 1. */
+INLINE int64_t by_phases(const tiled_axis *a, int64_t n) { return a->phases == 1 ? n : n / a->phases; }
+
+/* The first result of a tile. */
 INLINE int64_t tile_result(const tiled_axis *a, int64_t tile)
 {
-    return tile / a->phases * a->out * a->phases + tile % a->phases;
+    int64_t place = by_phases(a, tile);
+    return place * a->out * a->phases + (tile - place * a->phases);
 }
 
-/* The first pixel that a tile reads for view 0, or that of tile 0 of a view, and pixels from the first that it reads to the
- * last of all views. */
+/* The first pixel that a tile reads for view 0, and the distance to that of another view. */
 INLINE int64_t tile_start(const tiled_axis *a, int64_t tile) { return a->start + tile_result(a, tile) * a->step; }
 INLINE int64_t view_start(const tiled_axis *a, int64_t view) { return view_tap(a, view) * a->dil; }
+
+/* Pixels from the first that a tile reads to the last of all views. */
 INLINE int64_t tile_span(const tiled_axis *a)
 {
-    int64_t last = view_start(a, a->views - 1);
+    int64_t last = 0;
     for (int64_t i = a->views - smaller(a->views, a->residues); i < a->views; i++)
         last = larger(last, view_start(a, i));
     return last + (a->in - 1) * a->apart + 1;
@@ -68,7 +70,7 @@ INLINE int64_t tile_span(const tiled_axis *a)
 /* Pixels that `count` tiles of a row read, which begin with the first phase. */
 INLINE int64_t tiles_span(const tiled_axis *a, int64_t count)
 {
-    return (ceil_div(count, a->phases) - 1) * a->out * a->phases * a->step + a->phases - 1 + tile_span(a);
+    return by_phases(a, count - 1) * a->out * a->phases * a->step + a->phases - 1 + a->span;
 }
 
 /* Whether the taps of an axis are at regular distances; these, or 0. */
@@ -95,6 +97,7 @@ INLINE tiled_axis tile_axis(const int64_t *tap, int64_t all, int64_t step, int64
     int64_t parts = ceil_div(ceil_div(all, a.step), taps);
     a.views = (parts - 1) * a.residues + smaller(a.residues, all - (parts - 1) * taps * a.step);
     a.tiles = ceil_div(results, a.out * a.phases) * a.phases;
+    a.span = tile_span(&a);
     return a;
 }
 
@@ -157,9 +160,9 @@ INLINE double tiling_steps(const gather *g, const tiling *t)
 
 /* Rows of the turned image behind a row of tiles: those between rows of a phase are left out. Pixels between neighbouring rows of
  * a tile there, and from the first row to that of a view. */
-INLINE int64_t turned_rows(const tiled_axis *rows) { return (tile_span(rows) - 1) / rows->phases + 1; }
-INLINE int64_t turned_step(const tiled_axis *rows) { return rows->apart / rows->phases; }
-INLINE int64_t turned_view(const tiled_axis *rows, int64_t view) { return view_start(rows, view) / rows->phases; }
+INLINE int64_t turned_rows(const tiled_axis *rows) { return by_phases(rows, rows->span - 1) + 1; }
+INLINE int64_t turned_step(const tiled_axis *rows) { return by_phases(rows, rows->apart); }
+INLINE int64_t turned_view(const tiled_axis *rows, int64_t view) { return by_phases(rows, view_start(rows, view)); }
 
 /* Whether a filter of `all` taps along an axis is divided into some of `taps` taps: 2 are for even numbers, 5 for 5. */
 INLINE int divides_taps(int taps, int64_t all, int64_t step)

@@ -64,13 +64,13 @@ INLINE void turn_filters(const winograd *v, int64_t group, int64_t filter, int64
         FN(symc_to_lanes)(from + c * g->weight_channel, g->weight_filter, rows, taps, end, taps, 0, to);
 }
 
-INLINE void transform_taps(int taps_h, int taps_w, const int64_t *at, const real *turned, real *to, int64_t step)
+INLINE void transform_taps(int taps_h, int taps_w, int complete, const int64_t *at, const real *turned, real *to, int64_t step)
 {
     vec w[MOST_TAPS][MOST_TAPS];
     for (int r = 0; r < taps_h; r++)
         for (int s = 0; s < taps_w; s++) {
             int64_t tap = at[r * MOST_TAPS + s];
-            w[r][s] = tap >= 0 ? load(turned + tap * VL) : (vec){0};
+            w[r][s] = complete || tap >= 0 ? load(turned + tap * VL) : (vec){0};
         }
     transform_filter_tile(taps_h, taps_w, w, to, step);
 }
@@ -78,7 +78,13 @@ INLINE void transform_taps(int taps_h, int taps_w, const int64_t *at, const real
 /* A channel of turned filters, of the view with taps `at` (locate_taps), to vectors `step` apart. */
 INLINE void transform_block(const winograd *v, const int64_t *at, const real *turned, real *to, int64_t step)
 {
-#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) transform_taps(TAPS_H, TAPS_W, at, turned, to, step)
+    if (v->views == 1) { /* which has all taps */
+#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) transform_taps(TAPS_H, TAPS_W, 1, at, turned, to, step)
+        BY_SHAPE(v->rows.taps, v->cols.taps)
+#undef FOR_SHAPE
+        return;
+    }
+#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) transform_taps(TAPS_H, TAPS_W, 0, at, turned, to, step)
     BY_SHAPE(v->rows.taps, v->cols.taps)
 #undef FOR_SHAPE
 }
@@ -91,11 +97,18 @@ INLINE void finish_run(int out_h, int out_w, const tiled_axis *cols, const tile_
     for (int64_t i = 0; i < run->count; i++, m += ld) {
         vec y[MOST_OUT][MOST_OUT];
         transform_output_tile(out_h, out_w, m, step, y);
-        int64_t first = cols->phases == 1 ? i * out_w : tile_result(cols, i);
-        int64_t width = smaller(out_w, ceil_div(wide - first, cols->phases));
+        int64_t apart = cols->phases;
+        if (apart == 1) {
+            int64_t first = i * out_w, width = smaller(out_w, wide - first);
+            for (int64_t r = 0; r < high; r++)
+                for (int64_t s = 0; s < width; s++)
+                    store(to + (r * wide + first + s) * VL, y[r][s]);
+            continue;
+        }
+        int64_t first = tile_result(cols, i), width = smaller(out_w, ceil_div(wide - first, apart));
         for (int64_t r = 0; r < high; r++)
             for (int64_t s = 0; s < width; s++)
-                store(to + (r * wide + first + s * cols->phases) * VL, y[r][s]);
+                store(to + (r * wide + first + s * apart) * VL, y[r][s]);
     }
 }
 
@@ -136,7 +149,7 @@ static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t 
     for (int64_t at = 0; at < tiles;) {
         tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
         int64_t row = tile_result(&v->rows, run.row), col = tile_result(&v->cols, run.col), apart = v->rows.phases;
-        int64_t high = smaller(v->rows.out, ceil_div(g->out_h - row, apart));
+        int64_t high = smaller(v->rows.out, by_phases(&v->rows, g->out_h - row + apart - 1));
         int64_t wide = smaller(run.count * v->cols.out, g->out_w - col);
         const real *from = m + at * cols;
         at += run.count;

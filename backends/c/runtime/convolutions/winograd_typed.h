@@ -118,17 +118,20 @@ static void turn_run(const winograd *v, const tile_run *run, int64_t group, int6
                                  rows + i * v->row_length * VL);
 }
 
-/* One view of a run of tiles from `at` on, of `tiles`, to panels of tiles. */
-INLINE void transform_run(int in_h, int in_w, const winograd *v, const tile_run *run, int64_t at, int64_t tiles, int64_t step,
-                          const real *rows, real *to)
+/* One view of a run of tiles from `at` on, of `tiles`, to panels of tiles; `near` if pixels of a tile are neighbours. */
+INLINE void transform_run(int in_h, int in_w, int near, const winograd *v, const tile_run *run, int64_t at, int64_t tiles,
+                          int64_t step, const real *rows, real *to)
 {
-    int64_t view_h = step % v->views / v->cols.views, view_w = step % v->cols.views, panel = at * panels(tiles) / tiles;
-    int64_t row = turned_step(&v->rows) * v->row_length * VL, col = v->cols.apart * VL;
-    rows += (turned_view(&v->rows, view_h) * v->row_length + view_start(&v->cols, view_w)) * VL;
+    int64_t panel = at * panels(tiles) / tiles;
+    int64_t row = turned_step(&v->rows) * v->row_length * VL, col = near ? VL : v->cols.apart * VL;
+    if (v->views > 1)
+        rows += (turned_view(&v->rows, step % v->views / v->cols.views) * v->row_length +
+                 view_start(&v->cols, step % v->cols.views)) * VL;
+    int64_t begin = panel_start(panel, tiles), end = panel_start(panel + 1, tiles);
     for (int64_t i = 0; i < run->count; i++, at++) {
-        while (at >= panel_start(panel + 1, tiles))
-            panel++;
-        int64_t begin = panel_start(panel, tiles), size = panel_start(panel + 1, tiles) - begin;
+        while (at >= end)
+            begin = end, panel++, end = panel_start(panel + 1, tiles);
+        int64_t size = end - begin;
         int64_t first = v->cols.phases == 1 ? i * v->cols.out : tile_result(&v->cols, i);
         transform_image_tile(in_h, in_w, rows + first * v->cols.step * VL, row, col,
                              to + begin * v->depth + (step * size + at - begin) * VL, v->tile_step);
@@ -144,11 +147,13 @@ static void prepare_tiles(const winograd *v, int64_t group, int64_t first, int64
             turn_run(v, &run, group, block / v->views * VL, rows);
             for (int64_t step = block; step < block + v->views; step++) {
                 if (v->rows.in == 1)
-                    transform_run(1, IN, v, &run, at, tiles, step, rows, to);
+                    transform_run(1, IN, 0, v, &run, at, tiles, step, rows, to);
                 else if (v->cols.in == 1)
-                    transform_run(IN, 1, v, &run, at, tiles, step, rows, to);
+                    transform_run(IN, 1, 0, v, &run, at, tiles, step, rows, to);
+                else if (v->cols.apart == 1)
+                    transform_run(IN, IN, 1, v, &run, at, tiles, step, rows, to);
                 else
-                    transform_run(IN, IN, v, &run, at, tiles, step, rows, to);
+                    transform_run(IN, IN, 0, v, &run, at, tiles, step, rows, to);
             }
             at += run.count;
         }

@@ -58,7 +58,8 @@ INLINE void transform_run(int in_h, int in_w, const weights *v, int64_t view, in
                           int64_t step)
 {
     int64_t row = turned_step(&v->rows) * v->row_length * VL, col = v->cols.apart * VL;
-    rows += (turned_view(&v->rows, view / v->cols.views) * v->row_length + view_start(&v->cols, view % v->cols.views)) * VL;
+    if (v->views > 1)
+        rows += (turned_view(&v->rows, view / v->cols.views) * v->row_length + view_start(&v->cols, view % v->cols.views)) * VL;
     for (int64_t i = 0; i < count; i++) {
         int64_t first = v->cols.phases == 1 ? i * v->cols.out : tile_result(&v->cols, i);
         expect_tile(in_h * in_w, to + (i + 1) * VL, step);
