@@ -71,7 +71,7 @@ def test_values_in_both_places(two_threads, rows, backwards, bias):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_reference_back_end_runs_the_product_in_the_steps(dtype):
-    net = Net(3, 5, dtype)
+    net = Net(3, 9, dtype)
     with symc.config.change(device="interp"):
         f = symc.function([net.x], net.h)
     assert len(choices(f)) == 1
