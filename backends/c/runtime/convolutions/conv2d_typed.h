@@ -239,9 +239,12 @@ static void backward_phase(const conv2d *v, real *dx, const real *dy, const real
         FN(symc_gather_conv)(&g);
 }
 
-/* Whether minimal filtering suits all phases. */
+/* Whether minimal filtering suits all phases, and saves more than it takes to read dY and to write results phase by phase: other
+ * algorithms do that for all phases at once. */
 static int filtering_suits_phases(const conv2d *v)
 {
+    const double by_phase = 1.4, multiply = 1.1 / VL;
+    double steps = 0, direct = 0;
     rearrangement a;
     for (int64_t y = 0; y < v->step_h; y++)
         for (int64_t x = 0; x < v->step_w; x++) {
@@ -249,8 +252,11 @@ static int filtering_suits_phases(const conv2d *v)
             g.stored = NULL;
             if (!FN(symc_winograd_suits)(&g))
                 return 0;
+            steps += FN(symc_winograd_steps)(&g);
+            direct += multiply * (double)(g.images * g.out_h * g.out_w * g.taps_h * g.taps_w) *
+                      (double)(g.channels * g.filters);
         }
-    return 1;
+    return by_phase * steps < direct || symc_conv2d_preferred == PREFER_WINOGRAD || !FN(symc_direct_suits)(v, 1);
 }
 
 /* Minimal filtering is faster where both suit. */

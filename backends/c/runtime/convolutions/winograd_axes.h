@@ -145,8 +145,9 @@ INLINE tiling tiling_of(const gather *g, int shape)
 #define TILE_COST 110.0
 #define FILTER_COST 20.0
 #define TAP_COST 1.0
-#define MARGIN 1.2
-#define WEIGHTS_MARGIN 1.2
+#define MARGIN 1.25        /* tiles of one row or column */
+#define SQUARE_MARGIN 1.3  /* others: their transformed tiles fill the second level cache */
+#define WEIGHTS_MARGIN 1.12
 
 /* The costs of a tiling, of `images` images. */
 INLINE double tiling_steps(const gather *g, const tiling *t)
@@ -155,7 +156,7 @@ INLINE double tiling_steps(const gather *g, const tiling *t)
     double channels = (double)g->channels * views, filters = (double)g->filters, part = points / POINTS;
     double steps = tiles * (points * channels * filters / VL * 1.1 + TILE_COST * part * (channels + filters) / VL) +
                    (FILTER_COST * part * views + TAP_COST * (double)(g->taps_h * g->taps_w)) * (double)g->channels * filters;
-    return is_plain(t) ? steps : MARGIN * steps;
+    return is_plain(t) ? steps : (points_of(t) < POINTS ? MARGIN : SQUARE_MARGIN) * steps;
 }
 
 /* Rows of the turned image behind a row of tiles: those between rows of a phase are left out. Pixels between neighbouring rows of
