@@ -3,6 +3,7 @@
 import random
 import time
 
+import numpy as np
 import pytest
 
 import lasagne_like
@@ -10,6 +11,7 @@ import symc
 import symc.tensor as T
 from lasagne_like import layers
 from symc.compiler.memory_plan import ALIGN, lower_bound, place
+from symc.printing.stages import state_after
 from symc.runtime.segments import Segments, offsets_of
 
 
@@ -97,3 +99,30 @@ def test_training_graphs_lose_little(name):
 def test_buffers_one_after_another_share_memory():
     lifetimes = [(k, k + 1) for k in range(10)]
     assert place(lifetimes, [ALIGN] * 10)[1] == 2 * ALIGN
+
+
+@pytest.mark.parametrize("kind", ["row", "column", "both"])
+def test_a_map_that_a_gate_scales_stays_where_it_is(kind):
+    """Values per row, such as the gates of squeeze-and-excite blocks, do not keep a group from working in place."""
+    x, g = T.TensorType("float32", (4, 8, 35))("x"), T.TensorType("float32", (4, 8))("g")
+    gate = T.nnet.sigmoid(g).dimshuffle(0, 1, "x")
+    before = T.sort(x, axis=-1)
+    if kind == "row":
+        scaled = before * gate + 1
+    elif kind == "column":
+        scaled = before * T.exp(x[0, 0]) - 1
+    else:
+        scaled = T.nnet.relu(before * gate - before * before) + T.tanh(x[1, 2])
+    f = symc.function([x, g], T.sort(scaled, axis=1), on_unused_input="ignore")
+    program = state_after(f, "lower_loops").program
+    temps = [k for k, b in enumerate(program.buffers) if b.role == "temp" and b.shape == (4, 8, 35)]
+    assert [program.buffers[k].alias for k in temps] == [-1, temps[0]]
+    rng = np.random.default_rng(0)
+    a, h = rng.standard_normal((4, 8, 35)).astype("float32"), rng.standard_normal((4, 8)).astype("float32")
+    sorted_, gates = np.sort(a, axis=-1), 1 / (1 + np.exp(-h[:, :, None]))
+    want = {
+        "row": sorted_ * gates + 1,
+        "column": sorted_ * np.exp(a[0, 0]) - 1,
+        "both": np.maximum(sorted_ * gates - sorted_ * sorted_, 0) + np.tanh(a[1, 2]),
+    }[kind]
+    np.testing.assert_allclose(f(a, h), np.sort(want, axis=1), rtol=1e-5, atol=1e-6)

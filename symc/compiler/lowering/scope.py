@@ -285,8 +285,11 @@ class Scope(Region):
         return last
 
     def _take_over(self, group: FusionGroup, position: int) -> None:
-        """Let a group's results reuse the memory of temporaries that it reads elementwise for the last time."""
-        if group.inner:
+        """Let a group's results reuse the memory of temporaries that it reads elementwise for the last time.
+
+        A group that also reduces may read a row again after it has stored results of it.
+        """
+        if group.inner and not all(isinstance(node.op.record.lower, Pointwise) for node in group.members):
             return
         reads: dict[Variable, set[Any]] = {}
         for node in group.members:
