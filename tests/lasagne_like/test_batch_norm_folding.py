@@ -72,7 +72,7 @@ def test_a_residual_network():
     net = residual(net, 4)
     net = residual(net, 6, groups=2)
     net = residual(net, 6, groups=6)
-    net = DenseLayer(GlobalPoolLayer(net, T.max), 5, nonlinearity=linear)
+    net = DenseLayer(GlobalPoolLayer(net, T.max), 9, nonlinearity=linear)
     randomise(net)
     f = compare(net, RNG.standard_normal((2, 3, 12, 12)).astype("float32"), 10)
     kernels = {row.kernel.partition(" by ")[0] for row in f.profile.rows}
