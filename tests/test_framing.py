@@ -169,3 +169,19 @@ def test_a_step_repeats_a_number_itself():
         want[1:-1, 1:-1] = 0.25 * want[2:, 1:-1]
     np.testing.assert_allclose(f(a), want, rtol=1e-6)
     assert debugprint(f, stage="rewritten", file="str").count("expand") == 0
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_values_that_follow_rows_alone(replace):
+    """What each loop over a part of a row needs of the row is computed in every one of them."""
+    x, row, column = T.TensorType("float32", (6, 40))("x"), T.fvector("row"), T.fvector("column")
+    base = x + row.dimshuffle(0, "x") * 2
+    value = row[1:-1].dimshuffle(0, "x") * column[2:-3] + row[:-2].dimshuffle(0, "x")
+    write = T.set_subtensor if replace else T.inc_subtensor
+    f = symc.function([x, row, column], write(base[1:-1, 2:-3], value))
+    rng = np.random.default_rng(8)
+    a, r, c = (rng.standard_normal(shape).astype("float32") for shape in ((6, 40), 6, 40))
+    want = a + r[:, None] * 2
+    inner = r[1:-1, None] * c[2:-3] + r[:-2, None]
+    want[1:-1, 2:-3] = inner + (0 if replace else want[1:-1, 2:-3])
+    np.testing.assert_allclose(f(a, r, c), want, rtol=1e-5, atol=1e-6)

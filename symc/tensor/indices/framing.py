@@ -49,6 +49,11 @@ class _Rows:
         self.elements = Elements(node.op["made"], ctx, 0)
         self.first = [self.elements.element(v, (), self.elements.ahead) for v in self.starts]
 
+    def _loop(self) -> list[Statement]:
+        """The statements of another loop."""
+        self.elements.forget()
+        return []
+
     def _element(self, v: Variable, at: Sequence[Expr], i: Expr, found: list[Statement]) -> Expr:
         if not v.ndim:  # a number, repeated
             return self.elements.element(v, (), self.elements.ahead)
@@ -56,12 +61,12 @@ class _Rows:
         return self.elements.element(v, [*at, *behind, i], found)
 
     def around(self, begin: Expr, at: Sequence[Expr], i: Expr) -> list[Statement]:
-        found: list[Statement] = []
+        found = self._loop()
         element = self._element(self.base, at, i, found)
         return [*found, Store(self.ctx.output(), begin + i, element)]
 
     def inside(self, begin: Expr, at: Sequence[Expr], i: Expr, source: Sequence[Expr], j: Expr) -> list[Statement]:
-        found: list[Statement] = []
+        found = self._loop()
         stored = self._element(self.value, source, j, found)
         if not self.node.op["replace"]:
             stored = self._element(self.base, at, i, found) + stored

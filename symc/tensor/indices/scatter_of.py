@@ -44,6 +44,10 @@ class Elements:
             self.known[key] = self._made(v, at, inside if v.ndim else self.ahead), at
         return self.known[key][0]
 
+    def forget(self) -> None:
+        """Begin another loop: what the statements of the one before have computed is not known there."""
+        self.known = {key: found for key, found in self.known.items() if not key[0].ndim}
+
     def _made(self, v: Variable, at: Sequence[Expr], inside: list[Statement]) -> Expr:
         if v in self.numbers:
             return self.ctx.load(inside, self.numbers[v], at)
