@@ -124,3 +124,15 @@ def test_estimates_of_memory_for_short_arguments():
     f = symc.function([x], x[2:] * 2)
     assert symc.memory_estimate(f, [(10,)]).parts["results"] == 64
     assert symc.memory_estimate(f, [(1,)]).parts.get("results", 0) == 0
+
+
+def test_a_length_that_is_a_product_of_two_that_are_assumed():
+    """The length of y is known to be that of x in a row; its slice and those of x ask for two elements of each axis."""
+    x, y = T.dmatrix("x"), T.dvector("y")
+    f = symc.function([x, y], (x[1:-1, 1:-1] ** 2).sum() + (x.flatten() * y).sum() + y[1:-1].sum())
+    for shape in ((4, 5), (2, 2), (1, 3), (0, 4), (3, 1)):
+        a = np.arange(np.prod(shape), dtype="float64").reshape(shape)
+        b = a.ravel() + 1
+        assert f(a, b) == (a[1:-1, 1:-1] ** 2).sum() + (a.ravel() * b).sum() + b[1:-1].sum()
+    with pytest.raises(symc.errors.GuardError):
+        f(np.zeros((4, 5)), np.zeros(19))

@@ -47,13 +47,10 @@ class Specialisation(Code):
         super().__init__(owner, long)
         self._slow = slow
         self._compile = compile
+        grown = {dims.add(m, n): (m, n) for m, n in self.graph.longer.items()}
         sources = [self.graph.sources[v].type.shape for v in owner.inputs]
         self.least = [
-            (k, axis, n)
-            for k, shape in enumerate(sources)
-            for axis, d in enumerate(shape)
-            for n in [self.graph.longer.get(m) for m in dims.symbols_of(d)]
-            if n is not None
+            (k, axis, *grown[d]) for k, shape in enumerate(sources) for axis, d in enumerate(shape) if d in grown
         ]
         self._shorter: Specialisation | None = None
         self.representable = True
@@ -113,12 +110,12 @@ class Specialisation(Code):
 
     def suits(self, arrays: Sequence[Any]) -> bool:
         """Whether the arguments are as long as the code takes them to be."""
-        return all(arrays[k].shape[axis] >= n for k, axis, n in self.least)
+        return all(arrays[k].shape[axis] >= n for k, axis, _, n in self.least)
 
     @property
     def shorter(self) -> Specialisation:
         """The code for shorter arguments, compiled when it is first needed."""
-        if self._shorter is None:
+        if self._shorter is None or not self._shorter.fits():
             self._shorter = Specialisation(self.owner, self._slow, self._compile)
         return self._shorter
 
@@ -129,7 +126,9 @@ class Specialisation(Code):
         scaled weights cannot be represented, so that other code is needed.
         """
         if not self.suits(arrays):
-            return self.shorter.run(arrays)
+            found = self.shorter.run(arrays)
+            self.representable = self.representable and self.shorter.representable
+            return found
         try:
             return self._run(arrays)
         except ZeroDivisionError as problem:
@@ -276,8 +275,7 @@ class Plan:
             for dim, have in zip(specialisation.graph.sources[v].type.shape, array.shape):
                 if type(dim) is not int and not dims.symbols_of(dim) - {dim}:
                     known.setdefault(dim, have)
-        for k, axis, least in specialisation.least:
-            (symbol,) = dims.symbols_of(specialisation.graph.sources[specialisation.owner.inputs[k]].type.shape[axis])
+        for k, axis, symbol, least in specialisation.least:
             known.setdefault(symbol, arrays[k].shape[axis] - least)
         return known
 
