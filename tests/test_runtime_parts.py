@@ -16,7 +16,6 @@ from symc.loops.routines import ROUTINES
 from symc_backends.c import library
 from symc_backends.c.dialect import TAG
 
-
 IN_CORE = {"product_in_steps"}
 """Calls of the part that every program loads: it decides on threads, and computes nothing."""
 
