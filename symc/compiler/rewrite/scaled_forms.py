@@ -115,7 +115,9 @@ def _terms(v: Variable, memo: dict[Any, Any]) -> dict[Variable, float]:
     """The terms of nested sums and differences, each with its coefficient; ``v`` is their sum."""
     found = {v: 1.0}
     stack = [v]
-    while stack and len(found) < _MOST_TERMS:
+    for _ in range(_MOST_SUMS):  # sums of shared sums have exponentially many terms
+        if not stack:
+            break
         x = stack.pop()
         if x not in found or x.owner is None or not kind_of(x, memo).strong:
             continue
@@ -139,8 +141,8 @@ def _addends(node: Apply) -> list[tuple[Variable, float]]:
     return []
 
 
-_MOST_TERMS = 256
-"""A sum of more terms is divided into sums."""
+_MOST_SUMS = 64
+"""The number of sums, differences and products that are divided into terms; what is left is a term itself."""
 
 
 def _are_weighted(terms: dict[Variable, float], memo: dict[Any, Any]) -> bool:
