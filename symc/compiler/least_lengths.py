@@ -44,9 +44,11 @@ def least_lengths(outputs: Sequence[Variable], axes: Collection[Any]) -> dict[An
             for b in e.args[:k]:
                 difference = dims.sub(a, b)
                 used = dims.symbols_of(difference)
-                if len(used) != 1 or not used <= set(axes):
+                if len(used) != 1:
                     continue
                 (s,) = used
+                if s not in axes:
+                    continue
                 constant, rest = difference.as_coeff_Add()
                 factor, alone = rest.as_coeff_Mul()
                 if alone is s and constant.is_Integer and factor.is_Integer:
@@ -64,7 +66,7 @@ def _divided(outputs: Sequence[Variable]) -> Iterable[tuple[Any, int]]:
     for node in _nodes_of(outputs):
         if node.op.record is not FLOOR_DIV or node.outputs[0].ndim:
             continue
-        left, right = (constant_value(node.inputs[0]), node.inputs[1])
+        left, right = constant_value(node.inputs[0]), node.inputs[1]
         if left is None:
             continue
         sides = right.owner.inputs if record_of(right) is MAXIMUM else [right]  # type: ignore[union-attr]

@@ -331,15 +331,16 @@ def scaled(v: Variable, memo: dict[Any, Any]) -> Scaled:
         if found is None:
             assert x.owner is not None
             terms = _terms(x, memo)
-            parts = list(terms) if len(terms) > 2 else operands(x.owner)
+            many = len(terms) > 2
+            parts = list(terms) if many else operands(x.owner)
             left = [i for i in parts if ("scaled", i) not in memo]
-            if not left and len(terms) > 2 and not _are_weighted(terms, memo):  # logarithms of sums of two are exact
-                parts = operands(x.owner)
+            if not left and many and not _are_weighted(terms, memo):  # logarithms of sums of two are exact
+                many, parts = False, operands(x.owner)
                 left = [i for i in parts if ("scaled", i) not in memo]
             if left:
                 stack.extend(left)
                 continue
-            if parts == list(terms):
+            if many:
                 found = _sum_of_many(terms, memo)
             else:
                 found = _SCALED.get(x.owner.op.record, _scaled_move)(x.owner, [memo["scaled", i] for i in parts])
