@@ -78,3 +78,12 @@ def test_a_comparison_of_counters_that_is_no_identity_stays():
     want = [a[0, :3], a[0, 1:], np.diag(a[:3, :3])]
     for got, expected in zip(symc.function([x], outputs)(a), want, strict=True):
         np.testing.assert_allclose(got, expected)
+
+
+def test_counters_that_begin_again_are_no_diagonal():
+    x = T.dvector("x")
+    i = T.cast(T.arange(300), "int8")
+    f = symc.function([x], (T.cast(T.eq(i.dimshuffle(0, "x"), i), "float64") * x).sum(axis=1))
+    a = np.random.default_rng(2).standard_normal(300)
+    k = np.arange(300).astype("int8")
+    np.testing.assert_allclose(f(a), ((k[:, None] == k) * a).sum(axis=1))

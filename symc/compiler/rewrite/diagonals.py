@@ -27,13 +27,14 @@ from symc.compiler.rewrite.ops import (
     TRUE_DIV,
 )
 from symc.graph import Apply, Variable, dims
-from symc.graph.dtypes import is_integer
 from symc.graph.op import Pointwise
 from symc.tensor import elementwise as ew
 from symc.tensor.broadcasting import expand
 
 __all__ = ["DIAGONALS"]
 
+_COUNTS = ("int32", "int64", "uint32", "uint64")
+"""The dtypes of numbers that tell all positions along an axis from one another."""
 _REACH = 64
 """The number of ops of a value that are searched for its diagonal."""
 
@@ -98,9 +99,9 @@ def _diagonals_of(x: Variable) -> list[tuple[int, int]]:
 def _counted_along(v: Variable) -> int | None:
     """The axis along which ``v`` is 0, 1, 2, ...; None if it is anything else."""
     order: Sequence[int | str] = range(v.ndim)
-    while True:
+    while v.dtype in _COUNTS:  # a narrower counter begins again
         record = record_of(v)
-        if record is CAST and is_integer(v.dtype):
+        if record is CAST:
             pass
         elif record is EXPAND and source_of(v).ndim == v.ndim:
             pass
@@ -110,6 +111,8 @@ def _counted_along(v: Variable) -> int | None:
         else:
             break
         v = v.owner.inputs[0]  # type: ignore[union-attr]
+    else:
+        return None
     if record is IOTA_AT:
         axis = v.owner.op["axis"]  # type: ignore[union-attr]
     elif record is ARANGE_OF and [constant_value(i) for i in v.owner.inputs] == [0, 1]:  # type: ignore[union-attr]
