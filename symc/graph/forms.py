@@ -61,12 +61,16 @@ class Indexed:
 
     ``size(dim)`` converts a dim to an index expression. ``recompute`` states that recomputing is cheaper than storing:
     the value depends only on the index and on scalars (counters, constants, random bits). ``flat`` states that
-    ``index`` is one flat position instead of one index per axis.
+    ``index`` is one flat position instead of one index per axis. ``along(node)`` returns, for each input, the output
+    axes that its axes are, if it is read at the element's own position like an operand of an elementwise op; None for
+    inputs at computed indices. The index arrays of a gather are read so: they need no memory, and ``read`` ignores
+    the index given for them.
     """
 
     element: Callable[[Apply, tuple[Expr, ...], Read, Callable[[Any], Expr]], Expr]
     recompute: bool = False
     flat: bool = False
+    along: Callable[[Apply], Sequence[tuple[int, ...] | None]] | None = None
 
 
 @dataclass(frozen=True)

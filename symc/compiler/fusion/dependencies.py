@@ -10,6 +10,7 @@ from symc.compiler.fusion.groups import (
     Unit,
     external_reads,
     is_inline,
+    read_elsewhere,
     results,
     source_of,
     symbols_of_unit,
@@ -105,7 +106,7 @@ def indexed_reads(state: Fusion, group: FusionGroup) -> set[Variable]:
     stack: list[Variable] = []
     for node in group.members:
         if isinstance(node.op.record.lower, Indexed):
-            found.update(node.inputs)
+            found.update(read_elsewhere(node))
         stack.extend(node.inputs)
     seen: set[Variable] = set()
     while stack:

@@ -95,6 +95,27 @@ def axes_of(node: Apply) -> tuple[int | None, ...]:
     return found
 
 
+def read_along(node: Apply, iteration_map: IterationMap) -> list[tuple[Variable, IterationMap]]:
+    """The inputs of an ``Indexed`` op that it reads at the position of its own element, with iteration maps."""
+    lower = node.op.record.lower
+    if not isinstance(lower, Indexed) or lower.along is None:
+        return []
+    return [
+        (v, tuple(iteration_map[k] for k in axes))
+        for v, axes in zip(node.inputs, lower.along(node))
+        if axes is not None
+    ]
+
+
+def read_elsewhere(node: Apply) -> list[Variable]:
+    """The inputs of an ``Indexed`` op that it reads at computed positions."""
+    lower = node.op.record.lower
+    assert isinstance(lower, Indexed)
+    if lower.along is None:
+        return list(node.inputs)
+    return [v for v, axes in zip(node.inputs, lower.along(node)) if axes is None]
+
+
 def source_of(variable: Variable, stored: set[Variable]) -> Variable:
     """The variable that is read in place of ``variable``: ``resolve`` without iteration maps."""
     while variable.owner is not None and variable not in stored:

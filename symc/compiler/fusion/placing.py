@@ -17,7 +17,9 @@ from symc.compiler.fusion.groups import (
     is_one,
     is_slow_op,
     iteration_maps_fit,
+    read_along,
     read_along_rows,
+    read_elsewhere,
     resolve,
     source_of,
     wide,
@@ -66,7 +68,7 @@ class Fusion:
             if lower is None:
                 raise TypeError(f"{node.op.name} has neither loops nor an expansion: its record is incomplete")
             if not isinstance(lower, (Pointwise, Axes, Reduction)):
-                for v in node.inputs:
+                for v in read_elsewhere(node) if isinstance(lower, Indexed) else node.inputs:
                     if not (isinstance(lower, (Indexed, Loops)) and is_dim(v)):
                         self.need(v)
         for v in compared_again(self.order, self.outputs):
@@ -173,6 +175,9 @@ class Fusion:
                 self.demand(group, v, input_iteration_map)
         elif isinstance(lower, Axes):
             self.demand(group, node.inputs[0], tuple(None if k is None else iteration_map[k] for k in axes_of(node)))
+        else:
+            for v, found in read_along(node, iteration_map):
+                self.demand(group, v, found)
         return True
 
     def demand(self, group: FusionGroup, variable: Variable, iteration_map: IterationMap) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from symc.compiler.fusion import FusionGroup, IterationMap, axes_of, is_costly_op, is_inline, resolve
+from symc.compiler.fusion import FusionGroup, IterationMap, axes_of, is_costly_op, is_inline, read_along, resolve
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 from symc.loops.ir import Ref
@@ -74,7 +74,7 @@ class GroupIteration:
         if isinstance(lower, Axes):
             found = tuple(None if k is None else iteration_map[k] for k in axes_of(node))
             return [resolve(node.inputs[0], found, self.stored)]
-        return []
+        return [resolve(v, found, self.stored) for v, found in read_along(node, iteration_map)]
 
     def reduction_iteration_map(self, node: Apply) -> IterationMap:
         """The axes that the input of the reduction ``node`` follows."""
@@ -251,8 +251,11 @@ class GroupIteration:
 
 def _pin(node: Apply, iteration_map: IterationMap, pinned: set[int]) -> None:
     lower = node.op.record.lower
-    if isinstance(lower, Indexed) and not lower.flat:
-        pinned.update(a for a in iteration_map if a is not None)
+    if not isinstance(lower, Indexed) or lower.flat:
+        return
+    along = () if lower.along is None else lower.along(node)
+    merged = {k for axes in along if axes is not None for k in axes}  # not read but as the operands that follow them
+    pinned.update(a for k, a in enumerate(iteration_map) if a is not None and k not in merged)
 
 
 def _adjacent(iteration_map: tuple[int, ...], a: int, b: int) -> bool:

@@ -178,8 +178,13 @@ class Nest(GroupIteration):
             position = tuple(ZERO if a is None else self.at[a] for a in iteration_map)
         home = self.home(iteration_map)
 
+        along = () if lower.along is None else lower.along(node)
+
         def read(k: int, at: Sequence[Expr]) -> Expr:
             source = node.inputs[k]
+            axes = along[k] if along else None
+            if axes is not None:
+                return self.value(source, tuple(iteration_map[a] for a in axes))
             if isinstance(source, Constant) and source.data.size == 1:
                 return const(source.data.reshape(())[()], source.dtype)
             if is_dim(source):

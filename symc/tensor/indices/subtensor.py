@@ -304,6 +304,11 @@ def _gather_position(
     return [load(first + axes.index(k), inside) if k in axes else next(rest) for k in range(node.inputs[0].ndim)]
 
 
+def _gather_along(node: Apply) -> list[tuple[int, ...] | None]:
+    place = node.op["place"]
+    return [None, *[tuple(range(place, place + v.ndim)) for v in node.inputs[1:]]]
+
+
 def _gather_numpy(op: Op, x: np.ndarray, *indices: np.ndarray) -> np.ndarray:
     moved = np.moveaxis(x, op["axes"], range(len(op["axes"])))[tuple(indices)]
     count = indices[0].ndim
@@ -328,7 +333,7 @@ GATHER = record(
     ],
     reach=Reach(_gather_reach, partial=_by_position),
     linear="jointly",
-    lower=Indexed(lambda node, at, read, size: read(0, _gather_position(node, at, read, 1))),
+    lower=Indexed(lambda node, at, read, size: read(0, _gather_position(node, at, read, 1)), along=_gather_along),
     moves=lambda op: slice(0, 1),
     nonnegative="all",
 )
