@@ -93,3 +93,99 @@ def test_indices_are_no_kernels_of_their_own(rng):
     f = symc.function([x, v], x[T.cast(v * 10, "int64")])
     (gather,) = [s for s in kernels(f) if "gather" in s.name]
     assert "maximum" in gather.name and not any("maximum" in s.name for s in kernels(f) if s is not gather)
+
+
+@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize(
+    "pick",
+    [
+        lambda x, a, b: x[:, :, a][:, :, :, b],
+        lambda x, a, b: x[:, :, :, b][:, :, a],
+        lambda x, a, b: x[:, a][:, :, :, b],  # an axis between them
+        lambda x, a, b: x[a][:, b],
+        lambda x, a, b: x[:, a][:, b],  # of what the first one selected
+        lambda x, a, b: x[:, :, a, b][:, :, b],
+        lambda x, a, b: x.swapaxes(1, 3)[:, a, b] if isinstance(x, np.ndarray) else x.dimshuffle(0, 3, 2, 1)[:, a, b],
+    ],
+)
+def test_gathers_of_gathers(pick, static, rng):
+    values = rng.standard_normal((5, 6, 7, 8)).astype("float32")
+    a, b = rng.integers(-5, 5, 4), rng.integers(-4, 4, 4)
+    x = T.tensor("float32", shape=values.shape if static else (None,) * 4)
+    i, j = T.lvector("i"), T.lvector("j")
+    assert np.array_equal(symc.function([x, i, j], pick(x, i, j))(values, a, b), pick(values, a, b))
+
+
+def test_two_gathers_are_one_kernel():
+    x, i, j = T.fmatrix(), T.lvector(), T.lvector()
+    f = symc.function([x, i, j], x[i][:, j])
+    assert sum("gather" in s.name for s in kernels(f)) == 1
+
+
+INSIDE = {
+    "clip": lambda i, n: T.clip(i, 0, n - 1),
+    "clip from the end": lambda i, n: T.clip(i, -n, n - 1),
+    "modulo": lambda i, n: i % n,
+    "maximum": lambda i, n: T.maximum(0, T.minimum(i, n - 1)),
+    "half": lambda i, n: T.clip(i, 0, 2 * n - 1) // 2,
+    "choice": lambda i, n: T.switch(i > 3, 0, n - 1),
+    "from the end": lambda i, n: -1 - T.clip(i, 0, n - 1),
+}
+NOT_INSIDE = {
+    "one too far": lambda i, n: T.clip(i, 0, n),
+    "one too low": lambda i, n: T.clip(i, -1 - n, n - 1),
+    "any": lambda i, n: i,
+    "above": lambda i, n: T.maximum(i, 0),
+    "shifted": lambda i, n: T.clip(i, 0, n - 1) + 1,
+    "negated": lambda i, n: -T.clip(i, -n, 1),
+}
+
+
+def checks(f):
+    """The reductions of indices, which precede a gather."""
+    return [s for s in kernels(f) if "min" in s.name.replace("minimum", "").split("+")]
+
+
+@pytest.mark.parametrize("name", INSIDE)
+@pytest.mark.parametrize("static", [True, False], ids=["known", "unknown"])
+def test_indices_with_known_bounds_need_no_check(name, static, rng):
+    values = rng.standard_normal(9)
+    x, i = T.tensor("float64", shape=(9 if static else None,)), T.lvector("i")
+    f = symc.function([x, i], x[INSIDE[name](i, x.shape[0])])
+    assert not checks(f) and (not static or not any("checked" in s.name for s in kernels(f)))
+    at = rng.integers(-30, 30, 50)
+    where = symc.function([i], INSIDE[name](i, 9))(at)
+    assert np.array_equal(f(values, at), values[where])
+    if not static:
+        assert f(np.zeros(0), at[:0]).shape == (0,)
+        with pytest.raises(IndexError, match="index"):
+            f(np.zeros(0), at)
+
+
+@pytest.mark.parametrize("name", NOT_INSIDE)
+@pytest.mark.parametrize("static", [True, False], ids=["known", "unknown"])
+def test_indices_without_them_are_checked(name, static, rng):
+    x, i = T.tensor("float64", shape=(9 if static else None,)), T.lvector("i")
+    f = symc.function([x, i], x[NOT_INSIDE[name](i, x.shape[0])])
+    with pytest.raises(IndexError, match="index"):
+        f(rng.standard_normal(9), np.array([2, 1000, -1000]))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32"])
+def test_bounds_of_narrow_integers(dtype):
+    """Sums of narrow integers begin again, so that they have the bounds of their dtype at most."""
+    x, i = T.tensor("float64", shape=(128,)), T.tensor(dtype, shape=(None,))
+    f = symc.function([x, i], x[T.clip(i, 100, 127) + T.cast(100, dtype)])
+    at = (np.clip(np.array([127], dtype), 100, 127) + np.array(100, dtype)).astype("int64")
+    if -128 <= at[0] < 128:
+        assert f(np.arange(128.0), np.array([127], dtype)) == np.arange(128.0)[at]
+    else:
+        with pytest.raises(IndexError, match="index"):
+            f(np.arange(128.0), np.array([127], dtype))
+
+
+def test_bytes_are_positions_in_a_table_of_256(rng):
+    table, picture = rng.standard_normal(256).astype("float32"), rng.integers(0, 256, (7, 9)).astype("uint8")
+    x, i = T.tensor("float32", shape=(256,)), T.tensor("uint8", shape=(None, None))
+    f = symc.function([x, i], x[i] * 2)
+    assert np.array_equal(f(table, picture), table[picture] * 2) and len(kernels(f)) == 1

@@ -144,6 +144,10 @@ EXAMPLES: dict[str, list[Build]] = {
     "gather": [
         lambda x, y: T.arange(9, dtype="int64")[_index(4, 3, 0)] * T.constant(1.0),
         lambda x, y: expand(x[0, 0], (7,))[_index(1, 2)],
+        lambda x, y: _op(
+            "gather", _op("gather", x, _index(1, 0, 1), axes=(0,), place=0), _index(2, 0), axes=(1,), place=1
+        ),
+        lambda x, y: _op("gather", x.T, _index(1, 0, 1), axes=(0,), place=0),
     ],
     "checked_index": [
         lambda x, y: _op("gather", x, _checked(_index(-1, 2), True), axes=(0,), place=0),

@@ -18,9 +18,11 @@ from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 
 from symc.compiler.fusion.groups import base_of, is_costly_op
+from symc.compiler.index_bounds import has_elements, is_inside
 from symc.compiler.rewrite.algebra import record_of
 from symc.compiler.rewrite.engine import filled
 from symc.compiler.rewrite.failures import may_fail
+from symc.compiler.rewrite.layout import known_dim
 from symc.compiler.rewrite.ops import CAST, CHECKED_INDEX, DIM_VALUE, EXPAND, MAX, MIN, SCATTER, WRITE_AT
 from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import building_at, located
@@ -34,6 +36,7 @@ from symc.tensor.broadcasting import expand
 from symc.tensor.checked import CHECKED_LENGTH
 from symc.tensor.indices.framing import FRAMED, padded_axis
 from symc.tensor.indices.scatter_of import SCATTER_OF
+from symc.tensor.symbolic_dims import dim_value
 
 __all__ = ["checks_apart", "framed_writes", "scatters_with_operands"]
 
@@ -66,21 +69,42 @@ def checks_apart(graph: Graph) -> Sequence[Variable]:
 
 
 def _valid(i: Variable, n: Variable, wrap: bool, message: str) -> Variable:
-    """The indices ``i`` into an axis of ``n``, from 0 on and less than ``n`` even if the error is yet to be raised."""
+    """The indices ``i`` into an axis of ``n``, from 0 on and less than ``n`` even if the error is yet to be raised.
+
+    Indices that are known to be positions on any axis that is not empty need no reductions.
+    """
     shape = i.type.shape
+    size = known_dim(n)
+    wrap = wrap and not (size is not None and is_inside(i, size, False))
+    inside = size is not None and is_inside(i, size, wrap)
+    if inside and has_elements(size):
+        return _from_beginning(i, n) if wrap else i
+    if inside:
+        none = constant(0, dtype="int64")
+        wrong = ew.and_.op(ew.lt.op(n, constant(1, dtype="int64")), ew.gt.op(dim_value(dims.product(shape)), none))
+    else:
+        wrong = _outside(i, n, wrap)
+    length = Op(CHECKED_LENGTH, message=message)(wrong, n)
+    if wrap:
+        i = _from_beginning(i, length)
+    last = expand(ew.sub.op(length, constant(1, dtype="int64")), shape)
+    return ew.maximum.op(filled(0, "int64", shape), ew.minimum.op(i, last))
+
+
+def _from_beginning(i: Variable, length: Variable) -> Variable:
+    """Positions from the beginning, for those that may count from the end."""
+    zero = filled(0, "int64", i.type.shape)
+    return ew.switch.op(ew.lt.op(i, zero), ew.add.op(i, expand(length, i.type.shape)), i)
+
+
+def _outside(i: Variable, n: Variable, wrap: bool) -> Variable:
+    """Whether any of the indices is no position on an axis of ``n``; the extrema of no indices are in range."""
     raw = i
     if record_of(i) is CAST and is_integer(i.owner.inputs[0].dtype) and i.owner.inputs[0].dtype != "uint64":  # type: ignore[union-attr]
         raw = i.owner.inputs[0]  # type: ignore[union-attr]
     least, greatest = (ew.cast(Op(kind, axes=tuple(range(i.ndim)), dtype=None)(raw), "int64") for kind in (MIN, MAX))
     lowest = ew.neg.op(n) if wrap else constant(0, dtype="int64")
-    wrong = ew.or_.op(ew.lt.op(least, lowest), ew.ge.op(greatest, n))  # of no indices, the extrema are in range
-    length = Op(CHECKED_LENGTH, message=message)(wrong, n)
-    zero = filled(0, "int64", shape)
-    spread = expand(length, shape)
-    if wrap:
-        i = ew.switch.op(ew.lt.op(i, zero), ew.add.op(i, spread), i)
-    last = expand(ew.sub.op(length, constant(1, dtype="int64")), shape)
-    return ew.maximum.op(zero, ew.minimum.op(i, last))
+    return ew.or_.op(ew.lt.op(least, lowest), ew.ge.op(greatest, n))
 
 
 def scatters_with_operands(graph: Graph) -> Sequence[Variable]:

@@ -35,7 +35,7 @@ SHORTEST_PIECE = 32
 
 MOST_COPIES = 8
 """The largest number of groups in which a cheap op is computed instead of storing its value."""
-CHAIN = 3
+CHAIN = 6
 """The largest number of such ops in a row."""
 
 
@@ -177,6 +177,9 @@ class Fusion:
             self.demand(group, node.inputs[0], tuple(None if k is None else iteration_map[k] for k in axes_of(node)))
         else:
             for v, found in read_along(node, iteration_map):
+                base = source_of(v, self.stored)
+                if not is_inline(base) and not _covers(group, found) and not _leads(group, found):
+                    self.need(base)  # few indices, for which loops would be in another order than memory
                 self.demand(group, v, found)
         return True
 
@@ -194,6 +197,12 @@ def _covers(group: FusionGroup, iteration_map: IterationMap) -> bool:
     if not used or used == wide(group, range(len(group.axes))):
         return True
     return group.inner is not None and used == wide(group, group.outer)
+
+
+def _leads(group: FusionGroup, iteration_map: IterationMap) -> bool:
+    """Whether a value follows the first axes of a group, so that loops in the order of memory compute it once."""
+    used = wide(group, iteration_map)
+    return used == wide(group, range(max(used) + 1))
 
 
 def _hoist(group: FusionGroup, iteration_map: IterationMap) -> bool:

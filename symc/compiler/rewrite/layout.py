@@ -10,6 +10,7 @@ import numpy as np
 
 from symc.compiler.rewrite.algebra import dimshuffled, record_of, source_of
 from symc.compiler.rewrite.engine import NodeRule, RuleList, constant_value
+from symc.compiler.rewrite.gathers import gather_rules
 from symc.compiler.rewrite.ops import (
     ADD,
     ARANGE_OF,
@@ -287,22 +288,6 @@ def join_rules(node: Apply) -> Variable | None:
         if len(parts) != len(node.inputs) or any(a is not b for a, b in zip(parts, node.inputs))
         else None
     )
-
-
-def gather_rules(node: Apply) -> Variable | None:
-    """Simplify gathers from a broadcast or from an ``arange``, whose entries need no memory."""
-    x, first = node.inputs[:2]
-    out = node.outputs[0]
-    if record_of(x) is EXPAND and source_of(x).ndim == 0:
-        return expand(source_of(x), out.type.shape)
-    if x.ndim != 1:
-        return None
-    if record_of(x) is IOTA_AT and first.dtype == "int64":
-        return first
-    if record_of(x) is ARANGE_OF and x.dtype == first.dtype:
-        start, step = (expand(v, first.type.shape) if first.ndim else v for v in x.owner.inputs)  # type: ignore[union-attr]
-        return ew.add.op(start, ew.mul.op(first, step))
-    return None
 
 
 def checked_rules(node: Apply) -> Variable | None:
