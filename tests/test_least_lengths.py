@@ -5,6 +5,7 @@ import pytest
 
 import symc
 import symc.tensor as T
+from symc.loops.ir import Step, walk
 
 FORMS = {
     "inner": lambda x: x[1:-1, 1:-1] * 2,
@@ -136,3 +137,50 @@ def test_a_length_that_is_a_product_of_two_that_are_assumed():
         assert f(a, b) == (a[1:-1, 1:-1] ** 2).sum() + (a.ravel() * b).sum() + b[1:-1].sum()
     with pytest.raises(symc.errors.GuardError):
         f(np.zeros((4, 5)), np.zeros(19))
+
+
+PAIRS = [((3,), (3,)), ((3,), (1,)), ((1,), (4,)), ((0,), (0,)), ((0,), (1,)), ((1,), (1,)), ((4,), (4,))]
+
+
+def test_index_arrays_of_unknown_lengths_are_taken_for_equally_long(rng):
+    """No kernel broadcasts them; where one is broadcast after all, other code does."""
+    x, i, j = T.fmatrix("x"), T.lvector("i"), T.lvector("j")
+    f = symc.function([x, i, j], x[i, j] * 2)
+    values = rng.standard_normal((5, 6)).astype("float32")
+    for a, b in [*PAIRS, *PAIRS[::-1]]:
+        rows, columns = rng.integers(-5, 5, a), rng.integers(-6, 6, b)
+        assert np.array_equal(f(values, rows, columns), values[rows, columns] * 2)
+    assert not any("stretch" in s.name for s in walk(f.specialisation.program.body) if isinstance(s, Step))
+    with pytest.raises(ValueError, match="do not go together"):
+        f(values, [1, 2], [1, 2, 3])
+
+
+@pytest.mark.parametrize("replace", [True, False], ids=["set", "inc"])
+def test_values_of_unknown_lengths_are_taken_for_as_long_as_the_part(replace, rng):
+    x, y = T.dmatrix("x"), T.dvector("y")
+    write = T.set_subtensor if replace else T.inc_subtensor
+    out = write(x[1], y * 2)
+    f = symc.function([x, y], [out, *symc.grad((out**2).sum(), [x, y])])
+    values = rng.standard_normal((3, 4))
+    for n in (4, 1, 4):
+        given = rng.standard_normal(n)
+        wanted = values.copy()
+        wanted[1] = 2 * given if replace else wanted[1] + 2 * given
+        of_x, of_y = 2 * wanted, 4 * wanted[1]
+        if replace:
+            of_x = of_x * (np.arange(3) != 1)[:, None]
+        found = f(values, given)
+        for a, b in zip(found, (wanted, of_x, of_y if n == 4 else of_y.sum(keepdims=True))):
+            np.testing.assert_allclose(a, b, rtol=1e-14)
+    with pytest.raises(ValueError, match="axis 0"):
+        f(values, np.zeros(3))
+
+
+def test_three_index_arrays_one_of_which_is_broadcast(rng):
+    x = T.dtensor3("x")
+    at = [T.lmatrix(n) for n in "ijk"]
+    f = symc.function([x, *at], x[tuple(at)])
+    values = rng.standard_normal((4, 5, 6))
+    for shapes in [((2, 3),) * 3, ((2, 1), (1, 3), (2, 3)), ((1, 1), (2, 3), (1, 3)), ((2, 3),) * 3]:
+        given = [rng.integers(0, 4, s) for s in shapes]
+        assert np.array_equal(f(values, *given), values[tuple(given)])

@@ -1,6 +1,9 @@
 """How long axes must be for the constants in other dims: a slice from 1 to -1 asks for two elements.
 
 A cyclic shift by a constant asks for more elements than that, so that the constant itself is its remainder.
+
+Axes of two arguments, of which one might be 1 and broadcast, as in ``x[i, j]`` or ``set_subtensor(x[0], y)``, are as
+long as each other in almost all calls, too.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from symc.compiler.rewrite.ops import DIM_VALUE, FLOOR_DIV, MAXIMUM
 from symc.graph import Apply, Variable, dims, toposort
 from symc.graph.body import Body
 from symc.graph.dim_parts import subexpressions
+from symc.tensor.indices.stretching import STRETCH_AT, UNSTRETCH_AT
 
-__all__ = ["least_lengths"]
+__all__ = ["equal_lengths", "least_lengths"]
 
 MOST = 64
 """The longest axis that is taken for granted."""
@@ -59,6 +63,37 @@ def least_lengths(outputs: Sequence[Variable], axes: Collection[Any]) -> dict[An
         if s in axes and n <= MOST:
             found[s] = max(found.get(s, 0), n)
     return {s: n for s, n in found.items() if n > 0}
+
+
+def equal_lengths(outputs: Sequence[Variable], axes: Collection[Any]) -> dict[Any, Any]:
+    """The axes that nothing but a broadcast at call time distinguishes from other axes.
+
+    Parameters
+    ----------
+    outputs : sequence of Variable
+        A graph, with bodies.
+    axes : collection
+        The symbols of the axes in question.
+
+    Returns
+    -------
+    dict
+        Maps symbols to those of the axes whose lengths they would have.
+    """
+    found: dict[Any, Any] = {}
+    for node in _nodes_of(outputs):
+        if node.op.record not in (STRETCH_AT, UNSTRETCH_AT):
+            continue
+        sides = node.inputs[0].type.shape, node.op["shape"]
+        for have, want in zip(*(sides if node.op.record is STRETCH_AT else sides[::-1])):
+            have, want = dims.substitute(have, found), dims.substitute(want, found)
+            others = dims.symbols_of(want) - {have}
+            if have not in axes or len(others) != 1 or dims.equal(have, want) is True:
+                continue
+            (other,) = others
+            if other in axes and all(dims.evaluate(want, {have: n, other: n}) == n for n in (1, 2, 7)):
+                found = {s: dims.substitute(d, {have: other}) for s, d in found.items()} | {have: other}
+    return found
 
 
 def _divided(outputs: Sequence[Variable]) -> Iterable[tuple[Any, int]]:

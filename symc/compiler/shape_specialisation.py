@@ -11,7 +11,8 @@ runs; equalities of the symbol are checked then.
 
 The length of ``x[1:-1]`` is ``n - 2``, unless ``x`` has fewer than two elements. Almost no call has, so axes of inputs
 may be assumed to be as long as such constants ask for: the symbol ``n`` becomes ``m + 2``, with a length ``m`` of
-its own. Dims are simple then, and shapes are known to be equal that are. Other calls take code without the assumption.
+its own. Dims are simple then, and shapes are known to be equal that are. Axes of two arguments of which one might be 1,
+and broadcast, are taken for equal likewise. Other calls take code without these assumptions.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symc.compiler.bodies import opened, with_bodies
-from symc.compiler.least_lengths import least_lengths
+from symc.compiler.least_lengths import equal_lengths, least_lengths
 from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import ShapeError, building_at, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
@@ -55,6 +56,8 @@ class Specialised:
         Maps each unified symbol to its replacement.
     longer : dict
         The symbols ``m`` of axes of arguments that are assumed to be at least so long, each with the least length.
+    same : dict
+        Symbols of axes of arguments that are assumed to be as long as others, with the symbols of these.
     """
 
     sources: dict[Variable, Variable]
@@ -65,6 +68,7 @@ class Specialised:
     equalities: list[Equality] = field(default_factory=list)
     unified: dict[Any, dims.Dim] = field(default_factory=dict)
     longer: dict[Any, int] = field(default_factory=dict)
+    same: dict[Any, Any] = field(default_factory=dict)
 
 
 def specialise(
@@ -74,7 +78,8 @@ def specialise(
 
     Shared variables have the shapes of their values, or with ``present=False`` those of their types. Each round
     replaces at least one symbol by an equal dim, and creates no new symbols, so the number of rounds is finite. With
-    ``long``, another round takes axes for as long as constants in other dims ask for.
+    ``long``, more rounds take axes for as long as each other where one might be broadcast, and for as long as constants
+    in other dims ask for.
     """
     unified: dict[Any, dims.Dim] = {}
     storages: dict[int, SharedVariable] = {}
@@ -105,6 +110,14 @@ def specialise(
             break
         unified.update({k: dims.substitute(v, fresh) for k, v in unified.items()} | fresh)
     known = {s for v in leaves for d in v.type.shape for s in dims.symbols_of(d)} | axes
+    same: dict[Any, Any] = {}
+    if long and (same := equal_lengths(made, axes & {d for v in inputs for d in v.type.shape})):
+        assumed = {k: dims.substitute(v, same) for k, v in unified.items()} | same
+        try:
+            sources, level, made, _ = rebuilt(assumed)
+            unified = assumed
+        except ShapeError:  # they are different
+            same = {}
     longer: dict[Any, int] = {}
     if long and (least := least_lengths(made, {d for v in sources.values() for d in v.type.shape} & axes)):
         longer = {dims.new_symbol(s.name): n for s, n in least.items()}
@@ -116,7 +129,7 @@ def specialise(
             longer = {}
     plain, late = _sorted(guards, known, set(level.everywhere))
     symbols, values = level.needed([*made, *sources.values()], late)
-    return Specialised(sources, made, plain, symbols, values, late, unified, longer)
+    return Specialised(sources, made, plain, symbols, values, late, unified, longer, same)
 
 
 def only_shared_values_disagree(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> bool:

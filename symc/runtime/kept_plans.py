@@ -130,6 +130,7 @@ class _Kept:
     guards: list[tuple[Any, Any]]
     unified: dict[Any, Any]
     longer: dict[Any, int]
+    same: dict[Any, Any]
     prepared: list[dict[str, Any]]
     values: Any
 
@@ -145,7 +146,7 @@ def _written(state: State, text: str, key: GraphKey) -> bytes | None:
     ]
     guards = [(g.left, g.right) for g in s.guards]
     kept = _Kept(
-        state.program, text, list(s.sources.items()), guards, s.unified, s.longer, prepared, _flat(list(places))
+        state.program, text, list(s.sources.items()), guards, s.unified, s.longer, s.same, prepared, _flat(list(places))
     )
     file = io.BytesIO()
     try:
@@ -161,7 +162,7 @@ def _read(data: bytes, key: GraphKey, state: State) -> tuple[State, str]:
     values = assembled(leaves, nodes, outputs, _applied)
     prepared = [_prepared(parts, values) for parts in kept.prepared]
     guards = [Guard(left, right, _Message(state, k)) for k, (left, right) in enumerate(kept.guards)]
-    specialised = Specialised(dict(kept.sources), [], guards, unified=kept.unified, longer=kept.longer)
+    specialised = Specialised(dict(kept.sources), [], guards, unified=kept.unified, longer=kept.longer, same=kept.same)
     return replace(state, specialised=specialised, prepared=prepared, program=kept.program), kept.text
 
 

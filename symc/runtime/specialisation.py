@@ -52,6 +52,13 @@ class Specialisation(Code):
         self.least = [
             (k, axis, *grown[d]) for k, shape in enumerate(sources) for axis, d in enumerate(shape) if d in grown
         ]
+        places = {
+            d: (k, axis)
+            for k, v in reversed(list(enumerate(owner.inputs)))
+            for axis, d in enumerate(v.type.shape)
+            if type(d) is not int
+        }
+        self.same = [(*places[a], *places[b]) for a, b in self.graph.same.items()]
         self._shorter: Specialisation | None = None
         self.representable = True
         self.preparation: Preparation | None = None
@@ -110,11 +117,13 @@ class Specialisation(Code):
 
     def suits(self, arrays: Sequence[Any]) -> bool:
         """Whether the arguments are as long as the code takes them to be."""
+        if any(arrays[k].shape[axis] != arrays[m].shape[other] for k, axis, m, other in self.same):
+            return False
         return all(arrays[k].shape[axis] >= n for k, axis, _, n in self.least)
 
     @property
     def shorter(self) -> Specialisation:
-        """The code for shorter arguments, compiled when it is first needed."""
+        """The code for other arguments, compiled when it is first needed."""
         if self._shorter is None or not self._shorter.fits():
             self._shorter = Specialisation(self.owner, self._slow, self._compile)
         return self._shorter

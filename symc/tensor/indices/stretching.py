@@ -21,7 +21,7 @@ from symc.loops.expr import Expr, call, const, index, select, var
 from symc.loops.ir import Accumulate, For, Statement, Store
 from symc.tensor.broadcasting import expand, sum
 
-__all__ = ["stretch", "stretch_together"]
+__all__ = ["STRETCH_AT", "UNSTRETCH_AT", "stretch", "stretch_together"]
 
 _REPAIR = "the value must broadcast to the part"
 
@@ -75,7 +75,7 @@ def _stretch_specialised(op: Op, inputs: Sequence[Variable], types: Sequence[Ten
     x, shape = inputs[0], types[0].shape
     known = [_decided(have, want) for have, want in zip(x.type.shape, shape)]
     if None in known:
-        return Op(_stretch_at, shape=shape)(x)
+        return Op(STRETCH_AT, shape=shape)(x)
     return expand(x, [want if grows else have for grows, have, want in zip(known, x.type.shape, shape)])
 
 
@@ -90,7 +90,7 @@ def _position(at: Sequence[Expr], shape: Sequence[dims.Dim], size: Any) -> list[
     return position
 
 
-_stretch_at = record(
+STRETCH_AT = record(
     "stretch_at",
     partwise=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
@@ -140,7 +140,7 @@ def _unstretch_specialised(op: Op, inputs: Sequence[Variable], types: Sequence[T
     g, shape = inputs[0], types[0].shape
     known = [_decided(have, want) for have, want in zip(shape, g.type.shape)]
     if None in known:
-        return Op(_unstretch_at, shape=shape)(g)
+        return Op(UNSTRETCH_AT, shape=shape)(g)
     grown = tuple(k for k, grows in enumerate(known) if grows)
     return sum(g, axis=grown, keepdims=True) if grown else g
 
@@ -159,7 +159,7 @@ def _unstretch_build(node: Apply, ctx: Any) -> list[Statement]:
     return [cleared, ctx.nest(node.inputs[0].type.shape, body, "unordered")]
 
 
-_unstretch_at = record(
+UNSTRETCH_AT = record(
     "unstretch_at",
     partwise=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
