@@ -69,6 +69,104 @@ static tile_kernel *const kernels[TILE_ROWS + 1][2] = {
 #endif
 };
 
+/* ---- few columns: the rows of A, which lie side by side, are the lanes ---- */
+
+#if defined(__AVX__)
+#define VECS_DOWN ((TILE_ROWS + VL - 1) / VL)
+#define FEW_COLS (VL / 2 / VECS_DOWN) /* more are about as many multiplications as whole vectors of columns */
+#else
+#define FEW_COLS 0 /* loads of a part of a vector are slow */
+#endif
+enum { FEW_TERMS = 8 /* of sums that are longer than it takes to turn them */ };
+
+#if FEW_COLS
+/* Row r of column j at sums[j * VECS_DOWN * VL + r]. Each sum is divided into `parts`, which do not wait for one another. */
+INLINE void sum_columns(int cols, int parts, int64_t rows, int64_t k, const real *a, int64_t a_step, const real *b,
+                        int64_t b_step, real *sums)
+{
+    vec sum[2 * FEW_COLS + 4][VECS_DOWN]; /* cols * parts of them */
+    lane_mask lanes[VECS_DOWN];
+    UNROLL
+    for (int d = 0; d < VECS_DOWN; d++)
+        lanes[d] = first_lanes(larger(0, smaller(VL, rows - d * VL)));
+    UNROLL
+    for (int i = 0; i < cols * parts; i++) {
+        UNROLL
+        for (int d = 0; d < VECS_DOWN; d++)
+            sum[i][d] = (vec){0};
+    }
+    for (; k >= parts; k -= parts) {
+        UNROLL
+        for (int i = 0; i < parts; i++, a += a_step, b += b_step) {
+            UNROLL
+            for (int d = 0; d < VECS_DOWN; d++) {
+                vec x = load_lanes(a + d * VL, lanes[d]);
+                UNROLL
+                for (int j = 0; j < cols; j++)
+                    sum[j * parts + i][d] += b[j] * x;
+            }
+        }
+    }
+    for (; k > 0; k--, a += a_step, b += b_step) {
+        UNROLL
+        for (int d = 0; d < VECS_DOWN; d++) {
+            vec x = load_lanes(a + d * VL, lanes[d]);
+            UNROLL
+            for (int j = 0; j < cols; j++)
+                sum[j * parts][d] += b[j] * x;
+        }
+    }
+    UNROLL
+    for (int j = 0; j < cols; j++) {
+        UNROLL
+        for (int d = 0; d < VECS_DOWN; d++) {
+            vec all = sum[j * parts][d];
+            UNROLL
+            for (int i = 1; i < parts; i++)
+                all += sum[j * parts + i][d];
+            store(sums + (j * VECS_DOWN + d) * VL, all);
+        }
+    }
+}
+
+#define PARTS(COLS) ((COLS) * VECS_DOWN <= 2 ? 4 : (COLS) * VECS_DOWN <= 4 ? 2 : 1)
+#define SUM_COLUMNS(COLS) \
+    case COLS: sum_columns(COLS, PARTS(COLS), rows, k, a, a_step, b, b_step, sums); break
+
+static void multiply_few(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
+                         real *c, int64_t ldc, int accumulate)
+{
+    real sums[FEW_COLS * VECS_DOWN * VL] __attribute__((aligned(64)));
+    switch (cols) {
+        SUM_COLUMNS(1);
+#if FEW_COLS >= 2
+        SUM_COLUMNS(2);
+#endif
+#if FEW_COLS >= 4
+        SUM_COLUMNS(3);
+        SUM_COLUMNS(4);
+#endif
+#if FEW_COLS >= 8
+        SUM_COLUMNS(5);
+        SUM_COLUMNS(6);
+        SUM_COLUMNS(7);
+        SUM_COLUMNS(8);
+#endif
+    }
+    for (int64_t r = 0; r < rows; r++, c += ldc)
+        for (int64_t j = 0; j < cols; j++) {
+            real x = sums[j * VECS_DOWN * VL + r];
+            c[j] = accumulate ? c[j] + x : x;
+        }
+}
+
+/* Whether so many columns, fewer than a vector, are multiplied faster in this way. */
+INLINE int are_few(int64_t rows, int64_t cols, int64_t k)
+{
+    return cols <= FEW_COLS && k >= FEW_TERMS && 3 * cols * ceil_div(rows, VL) <= 2 * rows;
+}
+#endif
+
 void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
                    real *c, int64_t ldc, int accumulate)
 {
@@ -78,6 +176,14 @@ void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t
         kernel(k, a, a_step, b, b_step, c, ldc, accumulate);
         return;
     }
+#if FEW_COLS
+    if (are_few(rows, cols - wide * VL, k)) {
+        if (wide)
+            kernels[rows][0](k, a, a_step, b, b_step, c, ldc, accumulate);
+        multiply_few(rows, cols - wide * VL, k, a, a_step, b + wide * VL, b_step, c + wide * VL, ldc, accumulate);
+        return;
+    }
+#endif
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
     kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0);
     lane_mask last = first_lanes(cols - wide * VL);
