@@ -265,3 +265,33 @@ def test_depth_and_width_cost_no_recursion():
     for _ in range(3000):
         y = T.maximum(T.switch(y > 0, y, -y), 0.5) + x
     symc.grad(y.sum(), x)
+
+
+# --- gradients by values inside of a graph --------------------------------------------------------------------------
+
+SMOOTH = {
+    "power": lambda a: (T.tanh(a) ** 2).mean(),
+    "softplus": lambda a: T.log(1 + T.exp(T.sin(a))).sum(),
+    "sigmoid": lambda a: -T.log(T.nnet.sigmoid(T.tanh(a * 2))).mean(),
+    "softmax": lambda a: -T.log(T.nnet.softmax(a * T.tanh(a)))[:, 0].sum(),
+    "sum": lambda a: T.log(T.exp(a * 2 - 1).sum()),
+    "product": lambda a: ((T.dot(T.tanh(T.dot(a, a.T)), a) - 1) ** 2).mean(),
+}
+
+
+@pytest.mark.parametrize("first", SMOOTH)
+def test_gradients_by_the_result_of_a_step_of_descent(first):
+    """A step may be followed by any cost, whose stable forms depend on the step's result itself, and on no copy."""
+    z, x = T.dmatrices("zx")
+    step = z - 0.3 * symc.grad(SMOOTH[first](z), z)
+    a = np.random.default_rng(1).normal(size=(3, 5))
+    direction = 1e-6 * np.random.default_rng(2).normal(size=a.shape)
+    for second, cost in SMOOTH.items():
+        for penalty in (0, 1):
+            after, alone = (cost(v) + penalty * (v**2).sum() for v in (step, x))
+            f = symc.function([z], [step, after, symc.grad(after, step), symc.grad(after, z)], device="interp")
+            moved, _, by_step, by_start = f(a)
+            (by_input,) = value([symc.grad(alone, x)], {x: moved}, device="interp")
+            np.testing.assert_allclose(by_step, by_input, rtol=1e-12, atol=1e-14, err_msg=second)
+            slope = (f(a + direction)[1] - f(a - direction)[1]) / 2
+            np.testing.assert_allclose((by_start * direction).sum(), slope, rtol=1e-6, atol=1e-12, err_msg=second)

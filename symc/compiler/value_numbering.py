@@ -103,6 +103,10 @@ class ValueNumbering:
         local: dict[Variable, Variable] = dict(known or {})
         return [self.bring(v, local, location) for v in outputs]
 
+    def adopt_as_it_is(self, v: Variable) -> None:
+        """Take a variable for one of this table: what is brought here reads it, and nothing below it is rebuilt."""
+        self._home.add(v)
+
     def _look_up(
         self,
         op: Op,

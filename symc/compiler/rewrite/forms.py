@@ -99,6 +99,8 @@ class _Search:
                     self.first[v] = self.rebuilt[v] = stand_in
                     self.users[stand_in] = v
                     self.live.discard(v)
+                elif v not in self.rebuilt and v not in self.first:
+                    self.numbering.adopt_as_it_is(v)
         return found
 
     def _visit(self, node: Apply, found: dict[Apply, Form]) -> None:
@@ -159,7 +161,7 @@ class _Search:
                 if i not in seen:
                     seen.add(i)
                     stack.append(i)
-        (made,) = clone_with([value], {v: u for v, u in stop.items() if v is not u})
+        (made,) = clone_with([value], stop)  # what is below these stays: it is the user's
         return Form(made, toposort([made], frozenset(stop.values())))
 
 
