@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
 import symc
 import symc.compat
+import symc.tensor as T
+from symc.errors import DTypeError
 
 
 @pytest.fixture
@@ -74,10 +78,9 @@ def test_an_index_with_none_drops_axes_of_one_entry_behind_it(shim):
     assert state[:, None].ndim == 3 and tt.col()[::2, None].ndim == 2
 
 
-def test_gradients_assigned_to_an_op(shim):
-    import theano
-    import theano.tensor as tt
-
+@pytest.mark.parametrize("module", ["theano", "symc"])
+def test_gradients_assigned_to_an_op(shim, module):
+    theano, tt = importlib.import_module(module), importlib.import_module(f"{module}.tensor")
     x = tt.vector()
     op = theano.OpFromGraph([x], [tt.maximum(x, 0)])
     plain = op(x)
@@ -90,6 +93,11 @@ def test_gradients_assigned_to_an_op(shim):
     outputs = [plain, op(x), Scaled([x], [x + 1])(x)]
     f = theano.function([x], [tt.grad((v * [1, -1]).sum(), x) for v in outputs])
     assert [list(g) for g in f([2, 4])] == [[1, -1], [3, 0], [2, -4]]
+
+    z = T.zvector()
+    of_complex = theano.OpFromGraph([z], [z * 2])
+    with pytest.raises(DTypeError, match="cannot be replaced"):
+        of_complex.grad = lambda inputs, gradients: gradients
 
 
 def test_classes_of_variables(shim):

@@ -144,13 +144,7 @@ def pfunc(
 
 
 class OpFromGraph(symc.OpFromGraph):
-    """``symc.OpFromGraph``; further keywords, which ``theano.function`` takes, have no effect.
-
-    A gradient may also be assigned, ``op.grad = rule``, or defined by a subclass as its method ``grad``:
-    ``rule(inputs, output_gradients)`` returns one gradient per input. An assigned rule holds for later applications.
-    """
-
-    grad: Any
+    """``symc.OpFromGraph``; further keywords, which ``theano.function`` takes, have no effect."""
 
     def __init__(
         self,
@@ -164,17 +158,9 @@ class OpFromGraph(symc.OpFromGraph):
         name: str | None = None,
         **ignored: Any,
     ) -> None:
-        method = getattr(type(self), "grad", None)
-        if callable(method) and isinstance(grad_overrides, str):
-            grad_overrides = self.grad
         super().__init__(
             inputs, outputs, inline, lop_overrides, grad_overrides, rop_overrides, connection_pattern, name
         )
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "grad":
-            self._use_gradient("default", value)
 
 
 def _input(given: Any) -> Any:

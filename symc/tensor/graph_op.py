@@ -242,6 +242,11 @@ class OpFromGraph:
     ValueError
         If the outputs depend on a variable that is not among the inputs, or the overrides do not fit.
 
+    Notes
+    -----
+    A gradient may also be assigned, ``op.grad = rule``, or defined by a subclass as its method ``grad``:
+    ``rule(inputs, output_gradients)`` is ``grad_overrides``. An assigned rule holds for later applications.
+
     Examples
     --------
     >>> x = T.scalar("x")
@@ -250,6 +255,8 @@ class OpFromGraph:
     >>> symc.function([y], cube(y))(2)
     array(8., dtype=float32)
     """
+
+    grad: Any
 
     def __init__(
         self,
@@ -262,6 +269,8 @@ class OpFromGraph:
         connection_pattern: Sequence[Sequence[bool]] | None = None,
         name: str | None = None,
     ) -> None:
+        if callable(getattr(type(self), "grad", None)) and _is_default(grad_overrides) and _is_default(lop_overrides):
+            grad_overrides = self.grad
         self.inputs = list(inputs)
         self.outputs = [as_tensor(v) for v in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
         self.name = name or "OpFromGraph"
@@ -271,10 +280,10 @@ class OpFromGraph:
                 raise TypeError(located(f"{self.name}: inputs must be symbolic variables, got {v!r}"))
         self._declared = list(self.inputs)
         self._held_outputs = [v.dtype if is_held(v.dtype) else "" for v in self.outputs]
-        if any(is_held(v.dtype) for v in (*self.inputs, *self.outputs)):
+        self._held = any(is_held(v.dtype) for v in (*self.inputs, *self.outputs))
+        if self._held:
             if not (_is_default(lop_overrides) and _is_default(grad_overrides) and _is_default(rop_overrides)):
-                text = f"{self.name}: derivatives of complex numbers and bfloat16 cannot be replaced"
-                raise DTypeError(located(text, self.inputs, "make the op of real(z) and imag(z), or of float32"))
+                raise self._of_held_numbers()
             self._make_real()
         for v in graph_inputs(clone_with(self.outputs, self._placeholders())):
             if isinstance(v, SharedVariable) and v not in self.inputs:
@@ -292,6 +301,17 @@ class OpFromGraph:
         overrides = _Overrides(self._lop(lop_overrides, grad_overrides), *self._rules)
         none = overrides.lop is overrides.rop is overrides.pattern is None
         self._op = Op(FROM_GRAPH, body=self._body, name=self.name, overrides=_NONE if none else overrides)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "grad":
+            if self._held:
+                raise self._of_held_numbers()
+            self._use_gradient(DEFAULT, value)
+
+    def _of_held_numbers(self) -> DTypeError:
+        text = f"{self.name}: derivatives of complex numbers and bfloat16 cannot be replaced"
+        return DTypeError(located(text, self._declared, "make the op of real(z) and imag(z), or of float32"))
 
     def _make_real(self) -> None:
         """Replace complex inputs and outputs by real ones with a last axis of length 2, and bfloat16 by float32."""
