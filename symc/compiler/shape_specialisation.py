@@ -55,7 +55,8 @@ class Specialised:
     unified : dict
         Maps each unified symbol to its replacement.
     longer : dict
-        The symbols ``m`` of axes of arguments that are assumed to be at least so long, each with the least length.
+        Symbols of axes of arguments that are assumed to be ``m + n`` elements long, each with the symbol ``m`` and the
+        number ``n``.
     same : dict
         Symbols of axes of arguments that are assumed to be as long as others, with the symbols of these.
     """
@@ -67,7 +68,7 @@ class Specialised:
     values: list[Variable] = field(default_factory=list)
     equalities: list[Equality] = field(default_factory=list)
     unified: dict[Any, dims.Dim] = field(default_factory=dict)
-    longer: dict[Any, int] = field(default_factory=dict)
+    longer: dict[Any, tuple[Any, int]] = field(default_factory=dict)
     same: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -108,28 +109,38 @@ def specialise(
         fresh = _unify(found, unified, axes, level.everywhere)
         if not fresh:
             break
-        unified.update({k: dims.substitute(v, fresh) for k, v in unified.items()} | fresh)
+        unified = _with(unified, fresh)
     known = {s for v in leaves for d in v.type.shape for s in dims.symbols_of(d)} | axes
     same: dict[Any, Any] = {}
     if long and (same := equal_lengths(made, axes & {d for v in inputs for d in v.type.shape})):
-        assumed = {k: dims.substitute(v, same) for k, v in unified.items()} | same
+        assumed = _with(unified, same)
         try:
             sources, level, made, _ = rebuilt(assumed)
             unified = assumed
         except ShapeError:  # they are different
             same = {}
-    longer: dict[Any, int] = {}
+    longer: dict[Any, tuple[Any, int]] = {}
     if long and (least := least_lengths(made, {d for v in sources.values() for d in v.type.shape} & axes)):
-        longer = {dims.new_symbol(s.name): n for s, n in least.items()}
-        grown = {s: dims.add(m, n) for (s, n), m in zip(least.items(), longer)}
+        longer = {s: (dims.new_symbol(s.name), n) for s, n in least.items()}
         try:
-            sources, level, made, _ = rebuilt({k: dims.substitute(v, grown) for k, v in unified.items()} | grown)
-            unified = {k: dims.substitute(v, grown) for k, v in unified.items()} | grown
+            assumed = _with(unified, {s: dims.add(m, n) for s, (m, n) in longer.items()})
+            sources, level, made, found = rebuilt(assumed)
+            fresh = _unify(found, assumed, {m for m, _ in longer.values()}, level.everywhere)
+            if fresh:  # where n - 2 must be 2, all lengths are 4 of which the guard lets a call pass
+                assumed = _with(assumed, fresh)
+                sources, level, made, _ = rebuilt(assumed)
+            unified = assumed
         except ShapeError:  # the expressions fit shorter arguments alone
+            sources, level, made, _ = rebuilt(unified)
             longer = {}
     plain, late = _sorted(guards, known, set(level.everywhere))
     symbols, values = level.needed([*made, *sources.values()], late)
     return Specialised(sources, made, plain, symbols, values, late, unified, longer, same)
+
+
+def _with(unified: Mapping[Any, dims.Dim], fresh: Mapping[Any, dims.Dim]) -> dict[Any, dims.Dim]:
+    """The replacements of symbols together with further ones."""
+    return {k: dims.substitute(v, fresh) for k, v in unified.items()} | dict(fresh)
 
 
 def only_shared_values_disagree(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> bool:

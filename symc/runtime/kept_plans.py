@@ -129,7 +129,7 @@ class _Kept:
     sources: list[tuple[Variable, Variable]]
     guards: list[tuple[Any, Any]]
     unified: dict[Any, Any]
-    longer: dict[Any, int]
+    longer: dict[Any, tuple[Any, int]]
     same: dict[Any, Any]
     prepared: list[dict[str, Any]]
     values: Any

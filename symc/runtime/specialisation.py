@@ -47,17 +47,13 @@ class Specialisation(Code):
         super().__init__(owner, long)
         self._slow = slow
         self._compile = compile
-        grown = {dims.add(m, n): (m, n) for m, n in self.graph.longer.items()}
-        sources = [self.graph.sources[v].type.shape for v in owner.inputs]
-        self.least = [
-            (k, axis, *grown[d]) for k, shape in enumerate(sources) for axis, d in enumerate(shape) if d in grown
-        ]
         places = {
             d: (k, axis)
             for k, v in reversed(list(enumerate(owner.inputs)))
             for axis, d in enumerate(v.type.shape)
             if type(d) is not int
         }
+        self.least = [(*places[d], m, n) for d, (m, n) in self.graph.longer.items()]
         self.same = [(*places[a], *places[b]) for a, b in self.graph.same.items()]
         self._shorter: Specialisation | None = None
         self.representable = True
