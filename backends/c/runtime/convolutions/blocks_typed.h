@@ -216,6 +216,7 @@ typedef void block_kernel(int64_t steps, const block_step *list, const real *a, 
 INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const block_step *list, const real *a,
                            const real *b, real *c, int64_t ldc, int accumulate, const real *fetch)
 {
+    const int whole_lines = VL * sizeof(real) == 64; /* VL elements of a row of A are one line of the cache */
     vec sum[TILE_ROWS][2];
     UNROLL
     for (int r = 0; r < rows; r++) {
@@ -225,6 +226,9 @@ INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const b
     }
     for (int64_t q = 0; q < steps; q++) {
         const real *p = a + list[q].a, *w = b + list[q].b * vecs * VL;
+        /* A step begins with as many new lines as there are rows: more than the processor's own order hides if they come
+         * from beyond the second level cache. Behind the last step: the tile that follows in memory. */
+        const real *next = q + 1 < steps ? a + list[q + 1].a : p + rows * pixel * VL;
         UNROLL_SOME
         for (int i = 0; i < VL; i++) {
             vec bk[2];
@@ -234,6 +238,8 @@ INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const b
             w += vecs * VL;
             __builtin_prefetch(fetch, 0, 2);
             fetch += VL;
+            if (whole_lines && rows > VL / 2)
+                __builtin_prefetch(next + i * pixel * VL);
             UNROLL
             for (int r = 0; r < rows; r++) {
                 UNROLL
