@@ -95,25 +95,26 @@ def axes_of(node: Apply) -> tuple[int | None, ...]:
     return found
 
 
+def along_of(node: Apply) -> Sequence[tuple[int, ...] | None]:
+    """For each input of an ``Indexed`` op, the output axes that it follows, or None if it is read elsewhere.
+
+    Other ops have no such inputs.
+    """
+    lower = node.op.record.lower
+    if isinstance(lower, Indexed) and lower.along is not None:
+        return lower.along(node)
+    return [None] * len(node.inputs)
+
+
 def read_along(node: Apply, iteration_map: IterationMap) -> list[tuple[Variable, IterationMap]]:
     """The inputs of an ``Indexed`` op that it reads at the position of its own element, with iteration maps."""
-    lower = node.op.record.lower
-    if not isinstance(lower, Indexed) or lower.along is None:
-        return []
-    return [
-        (v, tuple(iteration_map[k] for k in axes))
-        for v, axes in zip(node.inputs, lower.along(node))
-        if axes is not None
-    ]
+    inputs = zip(node.inputs, along_of(node))
+    return [(v, tuple(iteration_map[k] for k in axes)) for v, axes in inputs if axes is not None]
 
 
 def read_elsewhere(node: Apply) -> list[Variable]:
-    """The inputs of an ``Indexed`` op that it reads at computed positions."""
-    lower = node.op.record.lower
-    assert isinstance(lower, Indexed)
-    if lower.along is None:
-        return list(node.inputs)
-    return [v for v, axes in zip(node.inputs, lower.along(node)) if axes is None]
+    """The other inputs, which are read at computed positions."""
+    return [v for v, axes in zip(node.inputs, along_of(node)) if axes is None]
 
 
 def source_of(variable: Variable, stored: set[Variable]) -> Variable:

@@ -68,7 +68,7 @@ class Fusion:
             if lower is None:
                 raise TypeError(f"{node.op.name} has neither loops nor an expansion: its record is incomplete")
             if not isinstance(lower, (Pointwise, Axes, Reduction)):
-                for v in read_elsewhere(node) if isinstance(lower, Indexed) else node.inputs:
+                for v in read_elsewhere(node):
                     if not (isinstance(lower, (Indexed, Loops)) and is_dim(v)):
                         self.need(v)
         for v in compared_again(self.order, self.outputs):

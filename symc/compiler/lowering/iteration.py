@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from symc.compiler.fusion import FusionGroup, IterationMap, axes_of, is_costly_op, is_inline, read_along, resolve
+from symc.compiler.fusion import (
+    FusionGroup,
+    IterationMap,
+    along_of,
+    axes_of,
+    is_costly_op,
+    is_inline,
+    read_along,
+    resolve,
+)
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 from symc.loops.ir import Ref
@@ -253,8 +262,9 @@ def _pin(node: Apply, iteration_map: IterationMap, pinned: set[int]) -> None:
     lower = node.op.record.lower
     if not isinstance(lower, Indexed) or lower.flat:
         return
-    along = () if lower.along is None else lower.along(node)
-    merged = {k for axes in along if axes is not None for k in axes}  # not read but as the operands that follow them
+    merged = {
+        k for axes in along_of(node) if axes is not None for k in axes
+    }  # not read but as the operands that follow them
     pinned.update(a for k, a in enumerate(iteration_map) if a is not None and k not in merged)
 
 

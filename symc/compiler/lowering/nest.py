@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symc.compiler.fusion import IterationMap, is_dim, is_inline, resolve
+from symc.compiler.fusion import IterationMap, along_of, is_dim, is_inline, resolve
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.iteration import GroupIteration, weight
 from symc.graph import Apply, Constant, Variable, dims
@@ -178,11 +178,11 @@ class Nest(GroupIteration):
             position = tuple(ZERO if a is None else self.at[a] for a in iteration_map)
         home = self.home(iteration_map)
 
-        along = () if lower.along is None else lower.along(node)
+        along = along_of(node)
 
         def read(k: int, at: Sequence[Expr]) -> Expr:
             source = node.inputs[k]
-            axes = along[k] if along else None
+            axes = along[k]
             if axes is not None:
                 return self.value(source, tuple(iteration_map[a] for a in axes))
             if isinstance(source, Constant) and source.data.size == 1:

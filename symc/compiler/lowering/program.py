@@ -90,10 +90,12 @@ class ProgramBuilder:
                 for k in {n for node in walk(nodes) for n in used(node)} - earlier:
                     if buffers[k].role != "status":  # cleared when a call begins
                         buffers[k].segment = number
-        touched = {n for node in walk(body) for n in used(node)}
-        for k, b in enumerate(buffers):  # a result without elements, whose length is known at the end alone
-            if k not in touched and b.role != "status":
-                b.segment = len(made.segments) - 1
+        last = len(made.segments) - 1
+        if last:
+            touched = {n for node in walk(body) for n in used(node)}
+            for k, b in enumerate(buffers):  # a result without elements, whose length is known at the end alone
+                if k not in touched and b.role != "status":
+                    b.segment = last
         return made
 
     def _lifetimes(self, body: Sequence[Node]) -> None:

@@ -16,7 +16,7 @@ FEW = 4
 
 
 def gather_rules(node: Apply) -> Variable | None:
-    """Simplify gathers from a broadcast or from an ``arange``, whose entries need no memory."""
+    """Simplify gathers from what need not be stored: see the module."""
     x, first = node.inputs[:2]
     out = node.outputs[0]
     if record_of(x) is EXPAND and source_of(x).ndim == 0:
