@@ -593,6 +593,31 @@ def test_tolerances_that_a_program_sets():
         tensor.basic.float64_atol = before
 
 
+def test_tools_that_test_files_import():
+    from theano.tests.unittest_tools import (
+        SkipTest,
+        WrongValue,
+        assert_allclose,
+        assertFailure_fast,
+        attr,
+        custom_name_func,
+    )
+
+    assert issubclass(SkipTest, Exception)
+
+    @attr("slow", speed="low")
+    @assertFailure_fast
+    def test_sum(n):
+        return n + 1
+
+    assert test_sum(2) == 3
+    case = type("Case", (), {"args": (3, (2, "same"))})()
+    assert custom_name_func(test_sum, 0, case) == "test_sum_3__2_same_"
+    assert_allclose(np.ones((1, 3)), np.ones(3))  # broadcast, as in Theano
+    with pytest.raises(WrongValue):
+        assert_allclose(np.ones((2, 3)), np.ones(2))
+
+
 def test_sparse_functions_with_theanos_rules():
     import scipy.sparse
     import theano

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import unittest
 from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from typing import Any
+from unittest import SkipTest
 
 import numpy as np
 
@@ -16,12 +18,27 @@ from symc.compat.types import values_eq_approx
 from symc.graph import Variable, toposort
 
 __all__ = [
-    "AttemptManyTimes", "InferShapeTester", "MockRandomState", "T_OpContractMixin",
-    "TestOptimizationMixin", "WrongValue", "assert_allclose", "custom_rng",
-    "fetch_seed", "seed_rng", "str_diagnostic", "verify_grad",
+    "AttemptManyTimes", "InferShapeTester", "MockRandomState", "SkipTest", "T_OpContractMixin",
+    "TestOptimizationMixin", "WrongValue", "assertFailure_fast", "assert_allclose", "attr", "custom_name_func",
+    "custom_rng", "fetch_seed", "seed_rng", "str_diagnostic", "verify_grad",
 ]  # fmt: skip
 
 _logger = logging.getLogger("symc.compat")
+
+
+def attr(*tags: Any, **named: Any) -> Callable[[Any], Any]:
+    """Return a decorator that leaves a test as it is: tags such as ``"slow"`` select tests for nose alone."""
+    return lambda test: test
+
+
+def assertFailure_fast(test: Any) -> Any:  # noqa: N802
+    """Return the test itself: there is no ``cycle_detection="fast"``, with which Theano expects it to fail."""
+    return test
+
+
+def custom_name_func(test: Any, number: int, case: Any) -> str:
+    """The name of one of the tests that ``parameterized`` makes of a function: with its arguments."""
+    return f"{test.__name__}_{re.sub('[^a-zA-Z0-9_]+', '_', '_'.join(map(str, case.args)))}"
 
 
 def fetch_seed(pseed: Any = None) -> int:
@@ -75,7 +92,7 @@ def str_diagnostic(expected: Any, value: Any, rtol: float | None, atol: float | 
 
 
 def assert_allclose(expected: Any, value: Any, rtol: float | None = None, atol: float | None = None) -> None:
-    """Compare two arrays with Theano's tolerances for their dtype.
+    """Compare two arrays, which are broadcast together, with Theano's tolerances for their dtype.
 
     Raises
     ------
@@ -83,7 +100,11 @@ def assert_allclose(expected: Any, value: Any, rtol: float | None = None, atol: 
         If they are not close.
     """
     a, b = np.asarray(expected), np.asarray(value)
-    if a.shape != b.shape or not values_eq_approx(a.astype(np.result_type(a, b)), b.astype(np.result_type(a, b)),
+    try:
+        a, b = np.broadcast_arrays(a, b)
+    except ValueError as e:
+        raise WrongValue(expected, value, rtol, atol) from e
+    if not values_eq_approx(a.astype(np.result_type(a, b)), b.astype(np.result_type(a, b)),
                                                   rtol=rtol, atol=atol):  # fmt: skip
         raise WrongValue(expected, value, rtol, atol)
 
