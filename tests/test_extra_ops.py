@@ -124,6 +124,10 @@ def test_isclose_of_what_is_not_finite():
 
 def test_what_is_known_now():
     assert T.get_scalar_constant_value(T.constant(3)) == 3
+    three = T.constant(3)
+    found = T.extract_constant(three)
+    found += 1  # a copy
+    assert T.get_scalar_constant_value(three) == 3
     assert T.get_scalar_constant_value(T.shape_padleft(T.constant(2.5))) == 2.5
     assert T.get_vector_length(T.matrix("x").shape) == 2
     with pytest.raises(T.NotScalarConstantError):

@@ -295,3 +295,14 @@ def test_gradients_by_the_result_of_a_step_of_descent(first):
             np.testing.assert_allclose(by_step, by_input, rtol=1e-12, atol=1e-14, err_msg=second)
             slope = (f(a + direction)[1] - f(a - direction)[1]) / 2
             np.testing.assert_allclose((by_start * direction).sum(), slope, rtol=1e-6, atol=1e-12, err_msg=second)
+
+
+@pytest.mark.parametrize("columns", [1, 4])
+def test_the_axes_of_length_1_of_a_variable_are_those_of_its_gradient(columns, rng):
+    """The product requires one entry of the vector; its gradient by the column still broadcasts as a column does."""
+    column, vector, other = T.TensorType("float64", (False, True))("column"), T.dvector("v"), T.dmatrix("other")
+    slope = symc.grad(T.sqr(T.dot(column, vector)).sum(), column)
+    assert slope.broadcastable == column.broadcastable
+    f = symc.function([column, vector, other], slope + other)
+    x, y, z = rng.standard_normal((3, 1)), np.array([0.5]), rng.standard_normal((3, columns))
+    np.testing.assert_allclose(f(x, y, z), 2 * x * y * y + z, rtol=1e-12)

@@ -27,6 +27,7 @@ from symc.tensor.bfloat16 import packed, wide
 from symc.tensor.complex_numbers.parts import held, parts, real_sources, stacked, unstacked
 from symc.tensor.creation import fill, ones_like, zeros_like
 from symc.tensor.elementwise import cast
+from symc.tensor.shaping import addbroadcast
 
 __all__ = ["grad", "like", "zero_gradient"]
 
@@ -246,7 +247,10 @@ def _result(target: Variable, walk: Accumulation, stand_in: str) -> Variable | N
     if target not in walk.connected and stand_in != "zero":
         return disconnected_type() if stand_in == "disconnected" else None
     found = walk.gradient(target)
-    return zero_gradient(target) if found is None else found
+    if found is None:
+        return zero_gradient(target)
+    ones = [k for k, (own, new) in enumerate(zip(target.broadcastable, found.broadcastable)) if own and not new]
+    return addbroadcast(found, *ones) if ones else found  # those that follow from a check at call time alone
 
 
 def zero_gradient(x: Variable) -> Variable:

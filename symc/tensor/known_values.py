@@ -32,7 +32,7 @@ def get_scalar_constant_value(v: Any) -> np.ndarray:
     if found is None:
         found = _computed_now(v)
     if found is not None:
-        return found
+        return found.copy()
     raise NotScalarConstantError(located("get_scalar_constant_value: not a number that is known now", [v]))
 
 
