@@ -69,6 +69,24 @@ def test_values_in_both_places(two_threads, rows, backwards, bias):
         np.testing.assert_allclose(f(x), net.numpy(x, backwards, bias), rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_inputs_of_any_length(two_threads, backwards):
+    """How many terms the products have is known in the call."""
+    h = 40
+    x, w, u = T.ftensor3("x"), T.TensorType("float32", (None, h))("w"), symc.shared(sample(h, h) / 10)
+    step = lambda z, h, u: T.tanh(z + T.dot(h, u))  # noqa: E731
+    out, _ = symc.scan(step, T.dot(x, w) + 1, T.zeros((x.shape[1], h), dtype="float32"), [u], go_backwards=backwards)
+    f = symc.function([x, w], out)
+    assert len(choices(f)) == 1
+    for steps, count, terms in [(110, 50, 17), (3, 50, 300), (0, 50, 4), (7, 97, 1), (7, 97, 0), (2, 1, 5)]:
+        a, b = sample(steps, count, terms), sample(terms, h) / max(1, terms) ** 0.5
+        state, want = np.zeros((count, h)), []
+        for row in a[::-1] if backwards else a:
+            state = np.tanh(row.astype("float64") @ b + 1 + state @ u.get_value())
+            want.append(state)
+        np.testing.assert_allclose(f(a, b), np.array(want).reshape(steps, count, h), rtol=2e-4, atol=2e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_reference_back_end_runs_the_product_in_the_steps(dtype):
     net = Net(3, 9, dtype)

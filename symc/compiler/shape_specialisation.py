@@ -27,6 +27,7 @@ from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import ShapeError, building_at, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
 from symc.graph.body import Body, Equality
+from symc.graph.dim_bounds import only_lengths
 from symc.graph.dtypes import is_float
 from symc.graph.guards import Guard, collecting, state_guard
 from symc.graph.types import TensorType
@@ -407,4 +408,5 @@ def _unify(
             if may_become(a, b):
                 becomes[a] = b
                 break
+    becomes |= only_lengths([(now(guard.left), now(guard.right)) for guard in guards], axes)
     return {symbol: now(symbol) for symbol in becomes}

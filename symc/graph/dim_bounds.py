@@ -1,16 +1,21 @@
-"""Upper bounds of dims whose symbols are partly known only in mid-program."""
+"""Upper bounds of dims whose symbols are partly known only in mid-program; lengths that equalities determine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from math import prod
 from typing import Any
 
+import numpy as np
 import sympy
 
 from symc.graph import dims
 from symc.graph.dims import Dim
 
-__all__ = ["is_monotone", "largest"]
+__all__ = ["is_monotone", "largest", "only_length", "only_lengths"]
+
+MOST = 1 << 17
+"""The lengths that are tried, at most."""
 
 
 def is_monotone(dim: Dim) -> bool:
@@ -82,3 +87,65 @@ def _smallest(e: Any, bounds: Mapping[Any, Dim | None]) -> Any:
 
 def _all(function: Any, parts: list[Any]) -> Any:
     return None if any(p is None for p in parts) else function(*parts)
+
+
+def only_lengths(equalities: Sequence[tuple[Dim, Dim]], axes: Collection[Any]) -> dict[Any, int]:
+    """Return those of the symbols ``axes`` for which equalities leave one length, with it."""
+    of_one: dict[Any, list[tuple[Dim, Dim]]] = {}
+    for left, right in equalities:
+        used = dims.symbols_of(left) | dims.symbols_of(right)
+        if len(used) == 1 and used <= set(axes):
+            of_one.setdefault(next(iter(used)), []).append((left, right))
+    found = {symbol: only_length(sides) for symbol, sides in of_one.items()}
+    return {symbol: length for symbol, length in found.items() if length is not None}
+
+
+def only_length(equalities: Sequence[tuple[Dim, Dim]]) -> int | None:
+    """Return the one length for which all equalities hold, which all speak of one symbol; None if that is undecided.
+
+    Where ``max(0, n - 3)`` is 2, ``n`` is 5. Where ``min(2, n)`` is ``max(0, n - 2)``, it is 0 or 4.
+    """
+    bends = [_bends(a) + _bends(b) for a, b in equalities]
+    if max(bends, default=MOST) + 3 > MOST:
+        return None
+    lengths = np.arange(int(max(bends)) + 3)
+    possible, bounded = np.ones(len(lengths), bool), False
+    for left, right in equalities:
+        difference = _values(left, lengths) - _values(right, lengths)
+        before, last = int(difference[-2]), int(difference[-1])  # from here on it is linear
+        bounded = bounded or last != 0 and (last - before) * last >= 0
+        possible &= difference == 0
+    found = np.flatnonzero(possible)
+    return int(found[0]) if bounded and len(found) == 1 else None
+
+
+def _bends(dim: Dim) -> float:
+    """A length from which on ``dim`` is linear in its symbol; infinity if it may never be.
+
+    Its pieces are linear functions with integer coefficients. Two of them meet, if at all, before the sum of their
+    constants.
+    """
+    e = sympy.sympify(dim)
+    if e.is_Integer:
+        return abs(int(e))
+    if e.is_Symbol:
+        return 0
+    if isinstance(e, (sympy.Add, sympy.Max, sympy.Min)):
+        return sum(map(_bends, e.args))
+    factor, rest = e.as_coeff_Mul()
+    return abs(int(factor)) * _bends(rest) if factor.is_Integer and rest != e else float("inf")
+
+
+def _values(dim: Dim, lengths: np.ndarray) -> np.ndarray:
+    """``dim``, which ``_bends`` approves of, for each value of its symbol."""
+    e = sympy.sympify(dim)
+    if e.is_Integer:
+        return np.full_like(lengths, int(e))
+    if e.is_Symbol:
+        return lengths
+    parts = [_values(a, lengths) for a in e.args]
+    if isinstance(e, sympy.Add):
+        return np.sum(parts, 0)
+    if isinstance(e, sympy.Mul):
+        return prod(parts[1:], start=parts[0])
+    return (np.maximum if isinstance(e, sympy.Max) else np.minimum).reduce(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from symc.loops.calls import CALLS
 from symc.loops.expr import Expr, index, minimum, names_in, var
@@ -45,11 +45,14 @@ class RowForm:
     resized : Kernel
         The kernel with one more dim: the number of rows. It reads no row's number, so that it computes other rows
         where its buffers begin at another row.
+    lengths : dict
+        Maps numbers of further buffers, which a call reads, to dims of the kernel: how far apart rows are.
     """
 
     extent: Expr
     access: dict[int, Access]
     resized: Kernel
+    lengths: dict[int, Expr] = field(default_factory=dict)
 
 
 class _Other(Exception):
@@ -57,7 +60,10 @@ class _Other(Exception):
 
 
 def row_form(kernel: Kernel, epilogues: bool = False) -> RowForm | None:
-    """``kernel`` as a loop over rows, with ``epilogues`` also a call that has one; None if it has another form."""
+    """``kernel`` as a loop over rows; None if it has another form.
+
+    With ``epilogues``, also a call that has one, or whose inputs have rows of lengths that are known at call time.
+    """
     try:
         if len(kernel.body) == 1 and isinstance(kernel.body[0], Call):
             return _of_call(kernel, kernel.body[0], epilogues)
@@ -88,10 +94,14 @@ def _of_call(kernel: Kernel, s: Call, epilogues: bool) -> RowForm:
     if not _is_size(extent):
         raise _Other
     access: dict[int, Access] = {}
+    lengths: dict[int, Expr] = {}
     for name, buffer in zip((*spec.outputs, *spec.inputs), s.buffers):
         stride, length = 0, None
         if name in spec.rows.strides:
             e, width = (params[p] for p in spec.rows.strides[name])
+            if epilogues and e.op == "var" and _is_size(e) and name in spec.inputs:
+                lengths[int(buffer[1:])] = e
+                continue
             if e.op != "const":
                 raise _Other
             stride = int(e.value)
@@ -107,7 +117,9 @@ def _of_call(kernel: Kernel, s: Call, epilogues: bool) -> RowForm:
         if not extent.same(s.epilogue.rows):
             raise _Other
         call = replace(call, epilogue=replace(s.epilogue, rows=size))
-    return RowForm(extent, access, _resized(kernel, [call]))
+    if lengths.keys() & access.keys():
+        raise _Other
+    return RowForm(extent, access, _resized(kernel, [call]), lengths)
 
 
 def _note(access: dict[int, Access], buffer: str, made: Access) -> None:

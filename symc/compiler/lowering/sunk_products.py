@@ -76,6 +76,12 @@ class _Product:
         """The distance of two rows of the output."""
         return next(self.form.access[k].stride for k, ref in enumerate(self.step.refs) if ref.buffer == self.out)
 
+    def _stride(self, k: int) -> dims.Dim:
+        """The distance of two rows of buffer ``k``; 0 where all rows read the same."""
+        if k in self.form.lengths:
+            return self.dim(self.form.lengths[k])
+        return self.form.access[k].stride if k in self.form.access else 0
+
     def dim(self, e: Expr) -> dims.Dim:
         """A parameter of the call, or the number of rows, as a dim."""
         return int(e.value) if e.op == "const" else self.step.dims[int(e.value[1:])]
@@ -91,8 +97,8 @@ class _Product:
         own = dims.mul(rows.first, self.pitch)
         refs = []
         for k, ref in enumerate(self.step.refs):
-            stride = self.form.access[k].stride if k in self.form.access else 0
-            moved = dims.add(ref.offset, dims.mul(dims.add(start, rows.first), stride)) if stride else ref.offset
+            stride = self._stride(k)
+            moved = dims.add(ref.offset, dims.mul(dims.add(start, rows.first), stride)) if stride != 0 else ref.offset
             refs.append(Ref(self.out, own) if ref.buffer == self.out else Ref(ref.buffer, moved))
         count = dims.sub(rows.last, rows.first)
         body: list[Node] = [replace(self.step, kernel=self._resized(), refs=tuple(refs), dims=(*self.step.dims, count))]
