@@ -1,45 +1,148 @@
 """Several iterations of a loop over rows at once, so that their terms meet in registers.
 
 In a reduction over a leading or middle axis, each row is combined with the same accumulators, which are in memory.
-Eight rows at a time need an eighth of these accesses, and are read side by side, as the hardware prefetches them.
+Eight rows at a time need an eighth of these accesses. They are far apart: of eight pieces of the rows that follow each
+other, each is read from its first row to its last, as long streams, which the hardware prefetches however short a row
+is. An odd number of steps lies between them, so that rows of 2^n bytes do not all collide in the caches.
+
+Where sums are of blocks of rows, a block has its rows from all pieces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from symc.loops.expr import Expr, call, names_in, substituted, var
-from symc.loops.ir import Accumulate, For, Let, Load, Statement
+import numpy as np
+
+from symc.loops.expr import Expr, call, index, minimum, names_in, substituted, var
+from symc.loops.ir import Accumulate, For, If, Let, Load, Statement
 from symc_backends.c.vector import can_vectorise
 
-__all__ = ["jammed"]
+__all__ = ["emit_jammed"]
 
 ROWS = 8
 """The largest number of rows at once."""
 STATEMENTS = 96
 """The largest number of statements of all rows together, which bounds the number of registers and the compile time."""
+NARROW = 128
+"""The bytes of rows so narrow that those at once follow each other: together they are one stream."""
+FEW = 64
+"""The number of rows below which they do, too: eight streams would be short."""
 COMBINATIONS = ("add", "mul", "max", "min")
 
 
-def jammed(loop: For) -> tuple[int, list[Statement]] | None:
-    """The body of a serial loop for several of its iterations, and their number; None if that does not help."""
-    if loop.kind != "serial" or not loop.body:
+Emit = Callable[[Sequence[Statement]], list[str]]
+
+
+def emit_jammed(loop: For, scalar: Callable[[Expr], str], emit: Emit) -> list[str] | None:
+    """C for a serial loop, several iterations at once; None if that does not help."""
+    if loop.kind != "serial":
         return None
+    blocks = _blocks_of_rows(loop)
+    rows, body = _jammed(loop if blocks is None else blocks.inner)
+    if rows < 2:
+        return None
+    if blocks is None:
+        return _emit(loop, scalar(loop.extent), rows, emit(body), emit(loop.body), scalar)
+    inner, i, first = blocks.inner, blocks.inner.index, blocks.first.name
+    together = emit(body)
+    step, streams = blocks.width // rows, _streams(inner, rows, scalar, first, "total_")
+    return [
+        f"{{ int64_t {first} = 0; const int64_t total_ = {scalar(blocks.total)};",
+        f"while ({first} + {blocks.width} <= total_) {{", *streams,
+        f"for (int64_t many_; {first} < last_; {first} += many_) {{",
+        f"many_ = last_ - {first} < {step} * by_ ? last_ - {first} : {step} * by_;",
+        f"for (int64_t {i} = 0; {i} < many_; {i} += by_) {{", *together, "}", *emit(blocks.end), "}",
+        f"{first} += others_;", "}",
+        f"if ({first} < total_) {{",
+        *_emit(inner, f"total_ - {first}", rows, together, emit(inner.body), scalar), "}", "}",
+    ]  # fmt: skip
+
+
+def _emit(
+    loop: For, extent: str, rows: int, together: Sequence[str], alone: Sequence[str], scalar: Callable[[Expr], str]
+) -> list[str]:
+    """C for a loop whose iterations ``i``, ``i + apart``, ... are ``together``; those that are left are ``alone``."""
+    i = loop.index
+    return [
+        f"{{ int64_t {i} = 0; const int64_t {i}_end = {extent};",
+        f"while ({i} + {rows} <= {i}_end) {{", *_streams(loop, rows, scalar, i, f"{i}_end"),
+        f"for (; {i} < last_; {i} += by_) {{", *together, "}", f"{i} += others_;", "}",
+        f"for (; {i} < {i}_end; {i}++) {{", *alone, "}", "}",
+    ]  # fmt: skip
+
+
+def _streams(loop: For, rows: int, scalar: Callable[[Expr], str], at: str, end: str) -> list[str]:
+    """C that plans iterations from ``at`` on: how far ``apart`` are those at once, by how much they move on, until the
+    first is ``last_``, and how many others are done then."""
+    lanes = loop.body[-1]
+    assert isinstance(lanes, For)
+    narrow = f"{scalar(lanes.extent)} <= {NARROW // max(_itemsize(lanes), 1)}"
+    return [
+        f"const int near_ = {end} - {at} < {FEW} || {narrow};",
+        f"const int64_t {loop.index}_apart = near_ ? 1 : (({end} - {at}) / {rows} - 1) | 1, by_ = near_ ? {rows} : 1;",
+        f"const int64_t others_ = near_ ? 0 : {rows - 1} * {loop.index}_apart;",
+        f"const int64_t last_ = {at} + (near_ ? ({end} - {at}) / {rows} * {rows} : {loop.index}_apart);",
+    ]
+
+
+def _itemsize(lanes: For) -> int:
+    return max((np.dtype(s.dtype).itemsize for s in lanes.body if isinstance(s, Load)), default=1)
+
+
+class _Blocks(NamedTuple):
+    """A loop over blocks of ``width`` rows, of ``total`` ones, around one over the rows of a block.
+
+    ``first`` names a block's first row. The statements ``end`` run between blocks, and may run after every whole one.
+    """
+
+    first: Let
+    width: int
+    total: Expr
+    inner: For
+    end: Sequence[Statement]
+
+
+def _blocks_of_rows(loop: For) -> _Blocks | None:
+    if len(loop.body) != 4:
+        return None
+    first, length, inner, end = loop.body
+    if not (isinstance(first, Let) and isinstance(length, Let) and isinstance(inner, For) and isinstance(end, If)):
+        return None
+    at, e = first.value, length.value
+    if at.op != "mul" or at.args[1].op != "const" or not at.args[0].same(var(loop.index)):
+        return None
+    width, start = int(at.args[1].value), var(first.name)
+    if e.op != "min" or e.args[0].op != "sub" or width % ROWS:
+        return None
+    total = e.args[0].args[0]
+    whole = e.same(minimum(total - start, index(width))) and loop.extent.same((total + (width - 1)) // width)
+    between = end.condition.same(start + width < total)
+    if not (whole and between and inner.extent.same(var(length.name))):
+        return None
+    return _Blocks(first, width, total, inner, end.body)
+
+
+def _jammed(loop: For) -> tuple[int, list[Statement]]:
+    """The body of a serial loop for several of its iterations, and their number; 0 if that does not help."""
+    if loop.kind != "serial" or not loop.body:
+        return 0, []
     *before, inner = loop.body
     if not isinstance(inner, For) or inner.kind != "simd" or not can_vectorise(inner):
-        return None
+        return 0, []
     sums = [s for s in inner.body if isinstance(s, Accumulate)]
     if not sums or not all(_in_memory(s, inner.index, loop.index) for s in sums):
-        return None
+        return 0, []
     plain = all(isinstance(s, (Let, Load)) for s in before)
     if not plain or not all(isinstance(s, (Let, Load, Accumulate)) for s in inner.body):
-        return None
+        return 0, []
     if _depends(inner.extent, {loop.index, *(s.name for s in before if isinstance(s, (Let, Load)))}):
-        return None
+        return 0, []
     rows = ROWS
     while rows > 1 and rows * len(inner.body) > STATEMENTS:
         rows //= 2
-    return (rows, _copies(loop, before, inner, rows)) if rows > 1 else None
+    return rows, _copies(loop, before, inner, rows)
 
 
 def _in_memory(s: Accumulate, lane: str, row: str) -> bool:
@@ -62,7 +165,7 @@ def _copies(loop: For, before: Sequence[Statement], inner: For, rows: int) -> li
         rename = _renamer(row, names)
         if row:
             name = f"{loop.index}_{row}"
-            head.append(Let(name, var(loop.index) + row))
+            head.append(Let(name, var(loop.index) + var(f"{loop.index}_apart") * row))
             names[loop.index] = var(name)
         head += [rename(s) for s in before]
         for k, s in enumerate(inner.body):

@@ -10,7 +10,7 @@ from symc.loops.expr import Expr, call, index, maximum, names_in, parts, var
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, Epilogue, For, If, Kernel, Let, Load, Statement, Store
 from symc_backends.c.blocks import emit_blocks
 from symc_backends.c.dialect import CTYPE, C
-from symc_backends.c.jam import jammed
+from symc_backends.c.jam import emit_jammed
 from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.recurrence import can_carry, emit_recurrence
 from symc_backends.c.scalar_loops import emit_scalar
@@ -255,12 +255,9 @@ class KernelText:
         if blocks is not None:
             return blocks
         i, extent = s.index, C.scalar(s.extent)
-        together = None if self.without_vectors else jammed(s)
+        together = None if self.without_vectors else emit_jammed(s, C.scalar, lambda body: self.block(body, seen))
         if together is not None:
-            rows, body = together
-            lines = [f"{{ int64_t {i} = 0; const int64_t {i}_end = {extent};"]
-            lines += [f"for (; {i} + {rows} <= {i}_end; {i} += {rows}) {{", *self.block(body, seen), "}"]
-            return [*lines, f"for (; {i} < {i}_end; {i}++) {{", *self.block(s.body, seen), "}", "}"]
+            return together
         head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
         return [head, *self.block(s.body, seen), "}"]
 
