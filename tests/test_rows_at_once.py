@@ -60,3 +60,46 @@ def test_a_nan_stays(rng):
         values[at[::2], np.arange(columns)[::2]] = np.nan
         for found in f(values):
             np.testing.assert_array_equal(np.isnan(found), np.arange(columns) % 2 == 0)
+
+
+@pytest.mark.parametrize("op", ["sum", "max"])
+def test_tall_matrices_of_unknown_width_have_parts(op, rng):
+    """One part, which stores the results itself, and up to eight, whose results are combined."""
+    x, y = T.fmatrix("x"), T.fvector("y")
+    f = symc.function([x, y], getattr(x, op)(0) * 2 + y)
+    for rows, columns in [(70000, 1), (70001, 3), (3000, 200), (129, 5000), (1040, 1030), (5, 70000), (0, 3), (9, 0)]:
+        if rows or op == "sum":
+            a, b = rng.standard_normal((rows, columns), dtype="float32"), rng.standard_normal(columns, dtype="float32")
+            want = getattr(a.astype("float64"), op)(0) * 2 + b
+            np.testing.assert_allclose(f(a, b), want, rtol=1e-4, atol=1e-3)
+
+
+def test_several_results_of_unknown_width(rng):
+    x, g = T.fmatrix("x"), T.fmatrix("g")
+    f = symc.function([x, g], [g.sum(0), (g * x).sum(0), x.max(0), T.sqrt((x**2).mean(0))])
+    for shape in [(30, 20), (9000, 70), (400, 3000)]:
+        x, g = rng.standard_normal(shape, dtype="float32"), rng.standard_normal(shape, dtype="float32")
+        a, b = x.astype("float64"), g.astype("float64")
+        for found, want in zip(f(x, g), [b.sum(0), (b * a).sum(0), a.max(0), np.sqrt((a**2).mean(0))]):
+            np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 90, 5000])
+def test_leading_axis_of_few_columns_along_two_axes(rows, rng):
+    x = T.tensor("float32", shape=(None, 5, 7))
+    values = rng.standard_normal((rows, 5, 7), dtype="float32")
+    for found, op in zip(symc.function([x], [x.sum(0), x.max(0), x.sum((0, 1))])(values), ("sum", "max", "")):
+        want = getattr(values.astype("float64"), op)(0) if op else values.astype("float64").sum((0, 1))
+        np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-3)
+
+
+def test_columns_of_rows_with_phases(rng):
+    """Sums of columns beside a reduction of each row, of which there may be one part, too."""
+    x, g = T.fmatrix("x"), T.fmatrix("g")
+    f = symc.function([x, g], [(g * x / x.sum(1, keepdims=True)).sum(1), (x * g.max(1, keepdims=True)).sum(0)])
+    for shape in [(1, 1), (2, 3), (30, 20), (900, 70), (7, 3000)]:
+        x, g = rng.uniform(1, 2, shape).astype("float32"), rng.standard_normal(shape, dtype="float32")
+        a, b = x.astype("float64"), g.astype("float64")
+        want = (b * a / a.sum(1, keepdims=True)).sum(1), (a * b.max(1, keepdims=True)).sum(0)
+        for found, right in zip(f(x, g), want):
+            np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-3)

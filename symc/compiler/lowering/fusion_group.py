@@ -16,15 +16,19 @@ from symc.compiler.lowering.short_rows import ShortRows
 from symc.compiler.lowering.turned_rows import TurnedRows
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
-from symc.loops.expr import ONE, ZERO, Expr, call, cast, minimum, var
+from symc.loops.expr import ONE, ZERO, Expr, call, cast, index, minimum, var
 from symc.loops.ir import Accumulate, Load, Ref, Step, Store
 
+COMBINED = 512
+"""The number of columns whose parts are combined at once."""
 SHORTEST = 1024
 """The smallest number of elements of a part."""
 TALL = 1 << 16
 """The smallest number of elements of a part of a tall matrix."""
 LARGE_PART = 1 << 18
 """The smallest number of elements of a part of a matrix with many columns."""
+LEAST_ROWS = 64
+"""The rows of a matrix below which a part of any size would have few."""
 PARTS_OF_TALL = 8
 """The largest number of parts of a tall matrix."""
 
@@ -61,8 +65,10 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         terms = dims.product(self.sizes[a] for a in self.inner)
         if not machine.rows:
             few = type(outputs) is int and outputs <= machine.few_results
-            if not few and type(outputs) is int and self.columns_last():
-                return self._parts_of_tall(outputs, terms)
+            if not few and self.columns_last():
+                return (
+                    self._parts_of_tall(outputs, terms) if type(outputs) is int else self._parts_of_any(outputs, terms)
+                )
             if not few:
                 return 1
             elements = dims.mul(terms, outputs)
@@ -94,6 +100,15 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
             return parts if parts > 1 and rows * columns >= parts * LARGE_PART else 1
         return dims.maximum(1, dims.minimum(PARTS_OF_TALL, dims.floordiv(dims.mul(rows, columns), TALL)))
 
+    def _parts_of_any(self, columns: dims.Dim, rows: dims.Dim) -> dims.Dim:
+        """The number of parts of a matrix whose number of columns is known at call time."""
+        if len(self.outer) > 1 or type(rows) is int and rows < LEAST_ROWS:
+            return 1
+        wanted = dims.ceildiv(JOBS, dims.maximum(1, dims.ceildiv(columns, self.most_columns())))
+        least = dims.minimum(LARGE_PART, dims.maximum(TALL, dims.mul(columns, TALL // self.group.machine.columns)))
+        enough = dims.minimum(self.sizes[self._split_axis()], dims.floordiv(dims.mul(rows, columns), least))
+        return dims.maximum(1, dims.minimum(wanted, enough))
+
     def _split_axis(self) -> int:
         """The inner axis that is split: one whose length is known only at call time, else the longest."""
         unknown = [a for a in self.inner if type(self.sizes[a]) is not int]
@@ -111,12 +126,12 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         axis = self._split_axis()
         reductions = self.reductions_at(0)
         results = dims.product(self.sizes[a] for a in self.outer)
-        parts = {v: self.new_buffer(total_dtype(v), (pieces, results)) for v in reductions}
+        kept = dims.mul(pieces, dims.minimum(1, dims.sub(pieces, 1))) if self._may_be_whole(pieces) else pieces
+        parts = {v: self.new_buffer(total_dtype(v), (kept, results)) for v in reductions}
 
         self.begin(KernelBuilder(self.label, self.ref_of))
-        self.rows_in_parts = True
         whole = self.k.size(self.sizes[axis])
-        count = self.k.size(pieces)
+        count = self.row_parts = self.k.size(pieces)
         part = self.open_parts()
         length = self.let(self.levels[-1], call("floordiv", whole + (count - 1), count))
         start = self.let(self.levels[-1], minimum(part * length, whole))
@@ -132,7 +147,7 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
             self.put(Store(target, part * self.k.size(results) + at, found))
 
         if self.columns_last():
-            self.column_body(piece, partial)
+            self.column_body(piece, partial, call("eq", count, ONE) if self._may_be_whole(pieces) else None)
         else:
             self.row_body(piece)
             for v in reductions:
@@ -140,9 +155,16 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         share = call("floordiv", self.k.size(dims.product(self.sizes[a] for a in self.order)), count)
         each = call("floordiv", share, call("max", self.jobs(), ONE))
         self.close("o", self.jobs() * count, "parallel", each * self.member_weight())
-        self.rows_in_parts = False
+        self.row_parts = ONE
         first = self.finish()
-        return [first, self.combine(reductions, parts, pieces, results)]
+        return [first, self.combine(reductions, parts, pieces, results, self._may_be_whole(pieces))]
+
+    def _may_be_whole(self, pieces: dims.Dim) -> bool:
+        """Whether there may be one part alone, which then stores the results."""
+        return type(pieces) is not int and self._combines_columns()
+
+    def _combines_columns(self) -> bool:
+        return self.columns_last() and len(self.outer) == 1 and not self.group.machine.rows
 
     def open_parts(self) -> Expr:
         """Open one parallel loop over all parts of all rows or blocks of columns; returns the number of the part."""
@@ -154,10 +176,20 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         return self.let(self.levels[-1], call("floordiv", var("o"), jobs))
 
     def combine(
-        self, reductions: list[Variable], parts: dict[Variable, Ref], pieces: dims.Dim, results: dims.Dim
+        self,
+        reductions: list[Variable],
+        parts: dict[Variable, Ref],
+        pieces: dims.Dim,
+        results: dims.Dim,
+        but_one: bool = False,
     ) -> Step:
-        """Create a small kernel that combines the partial results of reductions, and computes what depends on them."""
+        """Create a small kernel that combines the partial results of reductions, and computes what depends on them.
+
+        With ``but_one`` it does nothing where there is one part.
+        """
         self.begin(KernelBuilder(self.label + " (combine)", self.ref_of))
+        if self._combines_columns():
+            return self._combine_columns(reductions, parts, pieces, results, but_one)
         self.lane_index = ZERO
         counter = ZERO
         if self.outer:
@@ -179,6 +211,48 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         self.store([v for v in self.group.stored if not self.is_inner(v)])
         if self.outer:
             self.close("o", self.total(self.outer), "parallel", self.k.size(pieces))
+        return self.k.step(self.levels[0].statements, self.locations)
+
+    def _combine_columns(
+        self,
+        reductions: list[Variable],
+        parts: dict[Variable, Ref],
+        pieces: dims.Dim,
+        results: dims.Dim,
+        but_one: bool,
+    ) -> Step:
+        """The same with columns as lanes."""
+        count, columns = self.k.size(pieces), self.k.size(results)
+        self.lane_index = var("i")
+        self.push(None, None)
+        first = self.let(self.levels[-1], var("o") * COMBINED)
+        here = self.let(self.levels[-1], minimum(columns - first, index(COMBINED)))
+
+        def lanes(work: Callable[[list[Variable]], None], values: list[Variable]) -> None:
+            self.push(self.outer[0], first + var("i"))
+            work(values)
+            self.close("i", here, "simd")
+
+        def add(values: list[Variable]) -> None:
+            for v in values:
+                lower = self.node_of[v].op.record.lower
+                assert isinstance(lower, Reduction)
+                name, (target, dtype) = self.k.fresh("x"), self.accumulators[v]
+                at = var("p") * columns + (first + var("i"))
+                self.put(Load(name, self.k.buffer(parts[v], dtype), at, dtype))
+                self.put(Accumulate(target, self.lane_index, var(name, dtype), lower.combine))
+
+        for v in reductions:
+            self.new_accumulator(v, index(COMBINED), total_dtype(v))
+        lanes(self._reset, reductions)
+        self.push(None, None)
+        lanes(add, reductions)
+        self.close("p", count, "serial")
+        lanes(self.store, [v for v in self.group.stored if not self.is_inner(v)])
+        blocks = (columns + (COMBINED - 1)) // COMBINED
+        if but_one:
+            blocks = blocks * minimum(count - 1, ONE)
+        self.close("o", blocks, "parallel", count * COMBINED)
         return self.k.step(self.levels[0].statements, self.locations)
 
 

@@ -48,7 +48,7 @@ class Nest(GroupIteration):
         self.at: dict[int, Expr] = dict.fromkeys(range(len(self.sizes)), ZERO)  # axes of length 1 stay at 0
         self.accumulators: dict[Variable, tuple[str, str]] = {}  # each reduction's, with its dtype
         self.block_sums: dict[Variable, str] = {}
-        self.rows_in_parts = False  # threads share the terms of a column, so that blocks of columns may be wide
+        self.row_parts: Expr = ONE  # into which threads divide the terms of a column: blocks of columns are wider then
         self.column_sums: dict[Variable, str] = {}  # sums across rows, an element per column
         self.column_values: dict[Variable, str] = {}  # values of columns that are computed once: their scratch memory
         self.block_start: Expr | None = None

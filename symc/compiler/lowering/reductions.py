@@ -69,9 +69,9 @@ class Reductions(Nest):
         least, most = self.group.machine.columns, self.most_columns()
         if most <= least:
             return index(least)
-        if self.rows_in_parts:
-            return maximum(index(least), minimum(self.k.size(self.sizes[self.outer[-1]]), index(most)))
-        fair = call("floordiv", self.total(self.outer), index(JOBS * COLUMN_STEP)) * COLUMN_STEP
+        fair = (
+            (self.total(self.outer) * self.row_parts + (JOBS * COLUMN_STEP - 1)) // (JOBS * COLUMN_STEP) * COLUMN_STEP
+        )
         return maximum(index(least), minimum(fair, index(most)))
 
     def wide_jobs(self) -> int:
@@ -295,8 +295,13 @@ class Reductions(Nest):
             self.put(Accumulate(target, self.lane_index, element, lower.combine))
         self.store(stores)
 
-    def column_body(self, piece: Piece | None = None, partial: Callable[[Variable], None] | None = None) -> None:
-        """Generate one block of columns: phases over the inner axes, with one lane per column."""
+    def column_body(
+        self, piece: Piece | None = None, partial: Callable[[Variable], None] | None = None, whole: Expr | None = None
+    ) -> None:
+        """Generate one block of columns: phases over the inner axes, with one lane per column.
+
+        ``partial`` stores a result of a ``piece`` of the terms, except where ``whole`` holds: the piece is all of them.
+        """
         last = self.outer[-1]
 
         def lanes(work: Callable[..., None], *values: Sequence[Any]) -> None:
@@ -333,9 +338,17 @@ class Reductions(Nest):
             self._close_inner(outside, simd=False)
             for v in stores:
                 self.kept.setdefault(v, "")
-        if partial is not None:
+        results = [v for v in self.group.stored if not self.is_inner(v)]
+        if whole is not None:
+            self.push(None, None)
+            lanes(self.store, results)
+            self.close_if(whole)
+            self.push(None, None)
             lanes(each_partial)
-        elif results := [v for v in self.group.stored if not self.is_inner(v)]:
+            self.close_if(call("not", whole))
+        elif partial is not None:
+            lanes(each_partial)
+        elif results:
             lanes(self.store, results)
 
     def _column_values(self, reductions: Sequence[Variable], stores: Sequence[Variable]) -> list[Variable]:
