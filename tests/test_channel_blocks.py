@@ -23,9 +23,9 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """A back end that computes in blocks; processors without matrix registers do so more slowly."""
     module = importlib.import_module(f"symc_backends.{request.param}")
     monkeypatch.setattr(module, "multiplies_blocks", lambda: True, raising=False)
-    before, symc.config.cpu_precision = symc.config.cpu_precision, "bfloat16"
+    monkeypatch.setattr(symc.config, "cpu_precision", "bfloat16")
+    monkeypatch.setattr(symc.config, "conv_algorithm", "auto")
     yield request.param
-    symc.config.cpu_precision = before
 
 
 def _rounded(x: np.ndarray) -> np.ndarray:
@@ -163,9 +163,48 @@ def test_convolutions_pool_themselves(device: str, shape: tuple[int, int, int], 
     g = symc.function([x], [pooled, maps.sum()], device=device)
     assert "pool2d_blocks{" not in _ops(f) and f"pool={window}" in _ops(f) and "pool2d_blocks{" in _ops(g)
     images = rng.normal(size=(2, *shape)).astype("float32")
+    # two algorithms may round a sum that lies between two numbers of bfloat16 to different ones
+    np.testing.assert_allclose(f(images), g(images)[0], atol=2e-2)
+    symc.config.conv_algorithm = "blocks"
     images[1, 0, 4, 3] = np.nan
     np.testing.assert_array_equal(f(images), g(images)[0])
     assert np.isnan(f(images)[1]).any() and np.isfinite(f(images)[0]).all()
+
+
+FILTERED = [  # images, channels, rows, columns, filters, taps, stride, padding, dilation, windows of maxima
+    (1, 32, 1, 1, 32, (3, 3), (1, 1), 1, 1, (1, 1)),
+    (2, 64, 9, 13, 96, (3, 3), (1, 1), 1, 1, (1, 1)),
+    (3, 96, 14, 7, 32, (3, 3), (1, 1), 0, 1, (2, 2)),
+    (1, 32, 41, 66, 64, (3, 3), (1, 1), 1, 1, (4, 2)),
+    (2, 32, 11, 12, 32, (5, 5), (1, 1), 2, 1, (2, 1)),
+    (1, 64, 10, 15, 32, (3, 3), (1, 1), 2, 2, (1, 1)),
+    (2, 32, 15, 10, 32, (3, 3), (2, 2), 1, 1, (1, 1)),
+    (1, 32, 5, 23, 32, (1, 7), (1, 1), 0, 1, (1, 1)),
+    (1, 32, 17, 6, 64, (4, 2), (1, 1), 1, 1, (1, 1)),
+]
+
+
+@pytest.mark.parametrize("algorithm", ["winograd", "blocks"])
+@pytest.mark.parametrize("case", FILTERED)
+def test_algorithms(device: str, case: tuple, algorithm: str) -> None:
+    """Minimal filtering of images in blocks, where matrix registers are not faster, and sums of products."""
+    n, c, h, w, k, taps, stride, pad, dilation, window = case
+    if device == "interp":
+        pytest.skip("one algorithm")
+    symc.config.conv_algorithm = algorithm
+    filters = _weights(k, c, *taps)
+    x = T.tensor("uint16", shape=(None, c // 32, None, None, 32))
+    given = {"pad": ((pad, pad),) * 2, "stride": stride, "dilation": (dilation,) * 2, "groups": 1, "flip": False}
+    f = symc.function([x], Op(CONV2D_BLOCKS, **given, pool=window)(x, symc.shared(filters)), device=device)
+    images = rng.normal(size=(n, c, h, w)).astype("float32")
+    blocks = images.reshape(n, c // 32, 32, h, w).transpose(0, 1, 3, 4, 2)
+    found = f(bits_of(np.ascontiguousarray(blocks)))
+    want = _convolved(images, filters, stride[0], pad, dilation)
+    rows, columns = (size // m for size, m in zip(want.shape[2:], window))
+    want = want[:, :, : rows * window[0], : columns * window[1]]
+    want = want.reshape(n, k, rows, window[0], columns, window[1]).max((3, 5))
+    found = found.transpose(0, 1, 4, 2, 3).reshape(want.shape)
+    np.testing.assert_allclose(found, want, atol=2e-5)
 
 
 def test_reference_implementations() -> None:

@@ -275,8 +275,8 @@ def _loaded(identity: str) -> Runtime:
 
 
 def multiplies_blocks() -> bool:
-    """Whether the processor has instructions on matrix registers; see ``symc.runtime.backend``."""
-    return runtime().bfloat16_instructions() == _BFLOAT16["bfloat16"]
+    """Whether the processor has instructions that multiply bfloat16; see ``symc.runtime.backend``."""
+    return runtime().bfloat16_instructions() > 0
 
 
 def choose_precision(library: Runtime) -> None:

@@ -7,8 +7,19 @@
 #include "paired.h"
 
 #include "base/epilogue.h"
+#include "winograd.h"
 
-#if !SYMC_HAS_PAIRS
+#if SYMC_HAS_PAIRS
+static gather gather_of(const conv2d *v, const int64_t *pool, void *const *bufs)
+{
+    gather g = {.images = v->images, .groups = 1, .channels = v->channels, .filters = v->filters, .in = bufs[1], .in_h = v->in_h,
+                .in_w = v->in_w, .step_h = v->step_h, .step_w = v->step_w, .weights = bufs[2], .stored = v->stored,
+                .weight_channel = v->taps_h * v->taps_w, .weight_filter = v->channels * v->taps_h * v->taps_w, .out = bufs[0],
+                .out_h = v->out_h, .out_w = v->out_w, .epilogue = v->epilogue, .pool_h = pool[0], .pool_w = pool[1]};
+    symc_forward_taps_f32(v, &g);
+    return g;
+}
+#else
 enum { LANES = PIXEL_LANES }; /* channels of a block */
 
 typedef struct {
@@ -92,8 +103,13 @@ static void run_blocks(void *const *bufs, const int64_t *p, int few, symc_stored
     if (v.images * v.filters * (v.out_h / pool[0]) * (v.out_w / pool[1]) <= 0)
         return;
 #if SYMC_HAS_PAIRS
-    (few ? symc_paired_to_blocks(&v, pool, bufs[0], bufs[1], bufs[2])
-         : symc_paired_blocks(&v, pool, bufs[0], bufs[1], bufs[2]));
+    gather g = gather_of(&v, pool, bufs);
+    if (few)
+        symc_paired_to_blocks(&v, pool, bufs[0], bufs[1], bufs[2]);
+    else if (symc_pairs != PAIRS_BY_TILES && symc_winograd_suits_blocks(&g))
+        symc_winograd_f32(&g);
+    else
+        symc_paired_blocks(&v, pool, bufs[0], bufs[1], bufs[2]);
 #else
     plain z = {&v, pool, bufs[0], few ? NULL : bufs[1], few ? bufs[1] : NULL, bufs[2]};
     symc_parallel(run_rows, &z, v.images * v.filters / LANES * (v.out_h / pool[0]), 1);

@@ -3,6 +3,7 @@
 #define SYMC_DIRECT_BANDS_H
 
 #include "direct_windows.h"
+#include "pooled_pixels.h"
 
 /* One row's `count` pixels, `ldc` elements apart. */
 static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t steps, const block_step *list,
@@ -76,28 +77,6 @@ static void put_band(const direct *z, const part *b, const real *pixels, int64_t
 }
 
 #if SYMC_PAIRS
-INLINE vec larger_or_nan(vec a, vec b)
-{
-    __m512 x = (__m512)a, y = (__m512)b;
-    return (vec)_mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(y, x, _CMP_GT_OQ) | _mm512_cmp_ps_mask(y, y, _CMP_UNORD_Q), y);
-}
-
-/* The maxima of windows of `pixels`, whose rows are `pitch` pixels apart, take their place; `wide` in each of `high` rows. */
-static void pool_pixels(const direct *z, int64_t pitch, int64_t high, int64_t wide, real *pixels)
-{
-    real *to = pixels;
-    for (int64_t y = 0; y < high; y++)
-        for (int64_t x = 0; x < wide; x++, to += TILE_COLS) {
-            const real *from = pixels + (y * z->pool_h * pitch + x * z->pool_w) * TILE_COLS;
-            vec low = load(from), high_half = load(from + VL);
-            for (int64_t i = 0; i < z->pool_h * z->pool_w; i++) {
-                const real *other = from + (i / z->pool_w * pitch + i % z->pool_w) * TILE_COLS;
-                low = larger_or_nan(low, load(other)), high_half = larger_or_nan(high_half, load(other + VL));
-            }
-            store(to, low), store(to + VL, high_half);
-        }
-}
-
 /* One block of maps of a band goes to memory in blocks, or to the epilogue. */
 static void hand_on_pixels(const direct *z, int64_t image, int64_t block, const part *b, real *pixels)
 {
@@ -107,7 +86,7 @@ static void hand_on_pixels(const direct *z, int64_t image, int64_t block, const 
     int64_t place = image * blocks(z) + block, first = b->first_row / z->pool_h * out_w + b->first_col / z->pool_w;
     width /= z->pool_w;
     if (z->pool_h * z->pool_w > 1) {
-        pool_pixels(z, pitch, rows, width, pixels);
+        pool_pixels(z->pool_h, z->pool_w, pitch, rows, width, pixels);
         pitch = width;
     }
     if (pitch == out_w)

@@ -91,8 +91,9 @@ INLINE void transform_block(const winograd *v, const int64_t *at, const real *tu
 
 /* ---- output tiles ---- */
 
+/* The results of a run, `lanes` elements between neighbouring pixels. */
 INLINE void finish_run(int out_h, int out_w, const tiled_axis *cols, const tile_run *run, const real *m, int64_t step,
-                       int64_t ld, int64_t high, int64_t wide, real *to)
+                       int64_t ld, int64_t high, int64_t wide, int64_t lanes, real *to)
 {
     for (int64_t i = 0; i < run->count; i++, m += ld) {
         vec y[MOST_OUT][MOST_OUT];
@@ -102,13 +103,13 @@ INLINE void finish_run(int out_h, int out_w, const tiled_axis *cols, const tile_
             int64_t first = i * out_w, width = smaller(out_w, wide - first);
             for (int64_t r = 0; r < high; r++)
                 for (int64_t s = 0; s < width; s++)
-                    store(to + (r * wide + first + s) * VL, y[r][s]);
+                    store(to + (r * wide + first + s) * lanes, y[r][s]);
             continue;
         }
         int64_t first = tile_result(cols, i), width = smaller(out_w, ceil_div(wide - first, apart));
         for (int64_t r = 0; r < high; r++)
             for (int64_t s = 0; s < width; s++)
-                store(to + (r * wide + first + s * apart) * VL, y[r][s]);
+                store(to + (r * wide + first + s * apart) * lanes, y[r][s]);
     }
 }
 
@@ -156,7 +157,7 @@ static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t 
         if (high <= 0)
             continue; /* rows of a phase that the last tiles do not have */
 #define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) \
-    finish_run(OUT_H, OUT_W, &v->cols, &run, from, step, cols, high, wide, pixels)
+    finish_run(OUT_H, OUT_W, &v->cols, &run, from, step, cols, high, wide, VL, pixels)
         BY_SHAPE(v->rows.taps, v->cols.taps)
 #undef FOR_SHAPE
         if (g->epilogue) {

@@ -18,6 +18,7 @@
 
 #include "base/stored.h"
 #include "conv2d.h"
+#include "winograd_blocks.h"
 #include "winograd_tiles.h"
 
 enum {
@@ -33,6 +34,9 @@ enum {
 
 /* What a direct convolution takes to pack an element of a filter that is not stored, in multiplications of vectors. */
 #define PACK_COST 1.2
+
+/* And one of vectors of bfloat16, for each element. */
+#define BFLOAT16_COST 0.6
 
 double FN(symc_winograd_steps)(const gather *g)
 {
@@ -53,6 +57,19 @@ int FN(symc_winograd_suits)(const gather *g)
     return steps < direct || (symc_conv2d_preferred == PREFER_WINOGRAD && steps < INFINITY);
 }
 
+#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
+int symc_winograd_suits_blocks(const gather *g)
+{
+    tiling t = {0};
+    if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD || !find_tiling(g, &t))
+        return 0;
+    if (t.rows.out % g->pool_h || t.cols.out % g->pool_w || (t.rows.phases * t.cols.phases > 1 && g->pool_h * g->pool_w > 1))
+        return 0;
+    double pixels = (double)(g->images * g->out_h * g->out_w), weights = (double)(g->channels * g->filters * g->taps_h * g->taps_w);
+    return symc_conv2d_preferred == PREFER_WINOGRAD || tiling_steps(g, &t) < BFLOAT16_COST * weights * pixels / VL;
+}
+#endif
+
 /* ---- filters ---- */
 
 /* Blocks of channels [first, last) of a group, with zeros behind the last channel, and up to VL filters from `filter` on:
@@ -62,7 +79,10 @@ static void prepare_filters(const winograd *v, int64_t group, int64_t filter, in
 {
     const gather *g = v->g;
     int64_t taps = g->taps_h * g->taps_w, channel = first / v->views * VL;
-    turn_filters(v, group, filter, channel, smaller(g->channels, ceil_div(last, v->views) * VL), turned);
+    int64_t end_channel = smaller(g->channels, ceil_div(last, v->views) * VL);
+    turn_filters(v, group, filter, channel, end_channel, turned);
+    if (g->pool_h)
+        round_filters(turned, (end_channel - channel) * taps);
     int64_t at[MOST_TAPS * MOST_TAPS];
     for (int64_t i = first; i < last; i++) {
         locate_taps(&v->rows, &v->cols, i % v->views, at);
@@ -144,7 +164,7 @@ static void prepare_tiles(const winograd *v, int64_t group, int64_t first, int64
     for (int64_t block = 0; block < v->steps; block += v->views)
         for (int64_t at = 0; at < tiles;) {
             tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
-            turn_run(v, &run, group, block / v->views * VL, rows);
+            (v->g->pool_h ? widen_run : turn_run)(v, &run, group, block / v->views * VL, rows);
             for (int64_t step = block; step < block + v->views; step++) {
                 if (v->rows.in == 1)
                     transform_run(1, IN, 0, v, &run, at, tiles, step, rows, to);
@@ -177,7 +197,8 @@ static workspace take_workspace(const winograd *v)
 {
     int64_t own = v->filters ? 0 : v->points * (smaller(v->depth, CHANNEL_BLOCK) * TILE_COLS + VL);
     int64_t wide = smaller(v->most, v->wide) * v->cols.out; /* of results, which take the same memory */
-    int64_t pixels = larger(turned_rows(&v->rows) * v->row_length, (v->rows.out + 1) * wide + 2 * VL);
+    int64_t results = v->g->pool_h ? v->rows.out * wide * PIXEL_LANES / VL : (v->rows.out + 1) * wide + 2 * VL;
+    int64_t pixels = larger(turned_rows(&v->rows) * v->row_length, results);
     return (workspace){.tiles = symc_scratch(SLOT_BLOCK, v->points * v->tile_step * sizeof(real)),
                        .sums = symc_scratch(SLOT_BLOCK_2, v->points * v->sum_step * sizeof(real)),
                        .rows = symc_scratch(SLOT_BAND, pixels * VL * sizeof(real)),
@@ -220,6 +241,10 @@ static void run_tiles(const winograd *v, const workspace *w, int64_t group, int6
                                     w->filters + half, filter_step, cols);
             multiply_tiles(v, tiles, step, stop, w->tiles, filters, filter_step, cols, w->sums);
         }
+        if (v->g->pool_h) {
+            put_blocks(v, block, first, tiles, w->sums, w->rows);
+            continue;
+        }
         for (int64_t half = 0; half < cols; half += VL)
             put_tiles(v, group, block * TILE_COLS + half, first, tiles, w->sums + half, v->sum_step, cols, w->rows);
     }
@@ -243,7 +268,7 @@ static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wa
     symc_form_key key = {g->weights, FORM_WINOGRAD,
                          {VL, v->rows.taps * 8 + v->cols.taps, v->rows.step << 32 | v->cols.step, g->taps_h << 32 | g->taps_w,
                           g->groups, g->channels, g->filters, g->weight_filter, g->weight_channel,
-                          v->rows.ascends * 2 + v->cols.ascends}};
+                          (g->pool_h > 0) * 4 + v->rows.ascends * 2 + v->cols.ascends}};
     int many = v->tiles > wanted;
     if (many ? filter_bytes > KEPT_BYTES : !g->stored || filter_bytes > STORED_BYTES)
         return (symc_form){0};
