@@ -184,6 +184,104 @@ FILTERED = [  # images, channels, rows, columns, filters, taps, stride, padding,
 ]
 
 
+def _depthwise(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Of operands rounded to bfloat16, 3x3 with a border of one pixel, in float64."""
+    x = np.pad(_rounded(x), [(0, 0), (0, 0), (1, 1), (1, 1)])
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3))
+    return np.einsum("nchwrs,crs->nchw", windows, _rounded(w)[:, 0])
+
+
+@pytest.mark.parametrize("channels", [(24, 48, 50), (32, 23, 96), (31, 63, 17)])
+def test_channels_that_fill_no_blocks(device: str, channels: tuple[int, int, int]) -> None:
+    """Lanes behind the last channel are zero or a finite number, and are read by nothing else."""
+    a, b, c = channels
+    ws = [_weights(a, 3, 3, 3), _weights(a, 1, 3, 3), _weights(b, a, 1, 1), _weights(b, b, 3, 3), _weights(c, b, 1, 1)]
+    biases = [_bias(len(w)) for w in ws]
+    x = T.tensor("float32", shape=(None, 3, None, None))
+
+    def layer(v: T.Variable, k: int, **given: object) -> T.Variable:
+        return _conv(v, ws[k], **given) + symc.shared(biases[k]).dimshuffle("x", 0, "x", "x")
+
+    v0 = T.clip(layer(x, 0, border_mode=1, subsample=(2, 2)), 0, 6)
+    v1 = T.clip(layer(v0, 1, border_mode=1, num_groups=a), 0, 6)
+    v2 = layer(v1, 2)
+    v3 = T.exp(layer(v2, 3, border_mode=1)) + v2  # one in the lanes that are no channels
+    v4 = layer(pool_2d(T.nnet.relu(v3 - 1) + v2, (2, 2), ignore_border=True), 4)
+    f = symc.function([x], [v4, v3.sum((2, 3))], device=device)
+    assert _ops(f).count("conv2d_blocks{") >= 4 and "conv2d{" not in _ops(f)
+    for shape in ((2, 3, 17, 13), (1, 3, 4, 4)):
+        images = rng.normal(size=shape).astype("float32")
+
+        def biased(v: np.ndarray, k: int) -> np.ndarray:
+            return v + biases[k][:, None, None]
+
+        n0 = _rounded(np.clip(biased(_convolved(images, ws[0], 2, 1), 0), 0, 6))
+        n1 = _rounded(np.clip(biased(_depthwise(n0, ws[1]), 1), 0, 6))
+        n2 = _rounded(biased(_convolved(n1, ws[2]), 2))
+        n3 = _rounded(np.exp(biased(_convolved(n2, ws[3], 1, 1), 3)) + n2)
+        n4 = _rounded(np.maximum(n3 - 1, 0) + n2)
+        h, w = (n // 2 * 2 for n in n4.shape[2:])
+        n4 = n4[:, :, :h, :w].reshape(*n4.shape[:2], h // 2, 2, w // 2, 2).max((3, 5))
+        for have, want in zip(f(images), (biased(_convolved(n4, ws[4]), 4), n3.sum((2, 3)))):
+            assert have.shape == want.shape
+            assert np.sqrt(np.mean((have - want) ** 2)) < 3e-3 * np.sqrt(np.mean(want**2))
+
+
+def test_infinity_beside_channels_that_fill_no_blocks(device: str) -> None:
+    """An infinite sum that is clipped leaves all others as they are."""
+    symc.config.conv_algorithm = "blocks"
+    x = T.tensor("float32", shape=(None, 32, None, None))
+    y = T.clip(_conv(x, np.ones((24, 32, 1, 1), "float32")), -1, 1)
+    depth = np.ones((24, 1, 1, 1), "float32")
+    z = _conv(T.clip(_conv(y, depth, num_groups=24), -1, 1), _weights(32, 24, 1, 1))
+    f = symc.function([x], z, device=device)
+    assert "conv2d_blocks{" in _ops(f) and "conv2d{" not in _ops(f)
+    images = np.full((1, 32, 2, 2), 0.5, "float32")
+    want = f(images)
+    images[0, 3, 0, 1] = np.inf
+    np.testing.assert_array_equal(f(images), want)
+
+
+DEPTHWISE = [  # images, channels, rows, columns, taps, stride, padding, dilation, flipped
+    (1, 32, 1, 1, (3, 3), (1, 1), (1, 1), (1, 1), False),
+    (2, 96, 9, 13, (3, 3), (1, 1), (1, 1), (1, 1), False),
+    (3, 64, 14, 7, (3, 3), (2, 2), (1, 1), (1, 1), True),
+    (1, 32, 41, 66, (5, 5), (1, 1), (2, 2), (1, 1), False),
+    (2, 32, 12, 15, (5, 5), (2, 2), (2, 2), (1, 1), False),
+    (1, 64, 10, 15, (3, 3), (1, 1), (2, 2), (2, 2), True),
+    (2, 32, 15, 10, (4, 2), (3, 1), (1, 0), (1, 1), True),
+    (1, 32, 5, 230, (1, 7), (1, 2), (0, 3), (1, 1), False),
+    (1, 64, 6, 6, (6, 6), (1, 1), (0, 0), (1, 1), False),
+    (1, 32, 3, 4, (3, 3), (1, 2), (4, 5), (1, 3), False),
+]
+
+
+@pytest.mark.parametrize("case", DEPTHWISE)
+def test_depthwise(device: str, case: tuple) -> None:
+    """Each channel has a filter of its own."""
+    n, c, h, w, taps, stride, pad, dilation, flip = case
+    filters = _weights(c, 1, *taps)
+    x = T.tensor("uint16", shape=(None, c // 32, None, None, 32))
+    given = {"pad": tuple((p, p) for p in pad), "stride": stride, "dilation": dilation, "groups": c, "flip": flip}
+    op = Op(CONV2D_BLOCKS, **given, pool=(1, 1))
+    f = symc.function([x], op(x, symc.shared(filters)), device=device)
+    images = rng.normal(size=(n, c, h, w)).astype("float32")
+    blocks = bits_of(np.ascontiguousarray(images.reshape(n, c // 32, 32, h, w).transpose(0, 1, 3, 4, 2)))
+    padded = np.pad(_rounded(images), [(0, 0), (0, 0), *given["pad"]])
+    span = [(m - 1) * d + 1 for m, d in zip(taps, dilation)]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, span, (2, 3))
+    windows = windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    turned = _rounded(filters)[:, 0, :: -1 if flip else 1, :: -1 if flip else 1]
+    want = np.einsum("nchwrs,crs->nchw", windows, turned)
+    for found in (f(blocks), op.evaluate([blocks, filters])[0]):
+        found = found.transpose(0, 1, 4, 2, 3).reshape(want.shape)
+        np.testing.assert_allclose(found, want, atol=1e-5)
+    blocks[0, 0, 0, 0, ::5] = bits_of(np.float32(np.inf))
+    found = f(blocks).transpose(0, 1, 4, 2, 3).reshape(want.shape)
+    others = [k for k in range(c) if k % 5 or k > 31]
+    np.testing.assert_allclose(found[:, others], want[:, others], atol=1e-5)
+
+
 @pytest.mark.parametrize("algorithm", ["winograd", "blocks"])
 @pytest.mark.parametrize("case", FILTERED)
 def test_algorithms(device: str, case: tuple, algorithm: str) -> None:
@@ -231,8 +329,12 @@ def test_what_stays_as_it_is(device: str) -> None:
     x = T.tensor("float32", shape=(2, 32, 5, 5))
     one = _conv(x, _weights(32, 32, 3, 3))
     assert "blocks{" not in _ops(symc.function([x], one, device=device))
-    odd = _conv(T.tanh(_conv(x, _weights(24, 32, 1, 1))), _weights(32, 24, 1, 1))
-    assert "blocks{" not in _ops(symc.function([x], odd, device=device))
+    for odd in (
+        _conv(T.tanh(_conv(x, _weights(12, 32, 1, 1))), _weights(32, 12, 1, 1)),  # most lanes would be no channels
+        _conv(T.log(_conv(x, _weights(24, 32, 1, 1))), _weights(32, 24, 1, 1)),  # of zeros
+        _conv(T.tanh(_conv(x, _weights(32, 8, 1, 1), num_groups=4)), _weights(32, 8, 1, 1), num_groups=4),
+    ):
+        assert "blocks{" not in _ops(symc.function([x], odd, device=device))
     two = _conv(T.tanh(one), _weights(32, 32, 1, 1))
     assert "blocks{" not in _ops(symc.function([x], symc.grad(two.sum(), x), device=device))
     f = symc.function([x], two, device=device)

@@ -3,8 +3,9 @@
 Under ``symc.config.cpu_precision = "bfloat16"``, convolutions round their operands to bfloat16, and matrix registers
 multiply blocks of 32 channels. Images that stay in this form between layers need half the memory, and are neither
 transposed nor rounded again in each layer. This pass finds the values of a network without gradients that can: the
-results of convolutions whose channels and filters fill blocks, of the elementwise ops, pooling and joins of channels
-that follow them, and of convolutions of a few channels before them. What anything else reads is transposed back.
+results of convolutions whose channels and filters nearly fill blocks (``symc.compiler.padded_channels``), of depthwise
+ones, of the elementwise ops, pooling and joins of channels that follow them, and of convolutions of a few channels
+before them. What anything else reads is transposed back.
 
 A value in blocks is rounded to bfloat16 if a convolution or pooling reads it, or if it has several readers: all of them
 read the rounded value from memory. Of several values that an elementwise op reads, one comes from the convolution that
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symc.compiler.padded_channels import cleared, fills_well, first_channels, number_behind, whole, with_zeros
 from symc.compiler.rewrite.failures import may_fail
 from symc.compiler.rewrite.ops import ADD, DIMSHUFFLE, EXPAND, JOIN, MAXIMUM, MINIMUM
 from symc.compiler.value_numbering import ValueNumbering
@@ -56,22 +58,33 @@ def in_channel_blocks(graph: Graph) -> Sequence[Variable]:
 
 def _convolves(node: Apply) -> bool:
     """Whether a convolution reads images in blocks."""
-    return _fills(node) and all(type(n) is int and n % LANES == 0 for n in node.inputs[0].type.shape[1:2])
+    if not _makes_maps(node):
+        return False
+    filters, channels = node.inputs[1].type.shape[:2]
+    if node.op["groups"] == 1:
+        return fills_well(channels, filters)  # type: ignore[arg-type]
+    return _is_depthwise(node) and fills_well(filters)  # type: ignore[arg-type]
+
+
+def _is_depthwise(node: Apply) -> bool:
+    """Whether each channel has one filter of its own."""
+    filters, channels = node.inputs[1].type.shape[:2]
+    return bool(channels == 1 and filters == node.op["groups"] > 1)
 
 
 def _begins(node: Apply) -> bool:
     """Whether a convolution reads images of a few channels."""
-    if not _fills(node) or _convolves(node):
+    if not _makes_maps(node) or node.op["groups"] != 1:
         return False
-    _, channels, rows, columns = node.inputs[1].type.shape
-    return type(channels) is int and channels < LANES // 2 and int(channels * rows * columns) <= FEW_TERMS  # type: ignore[operator]
+    filters, channels, rows, columns = node.inputs[1].type.shape
+    few = channels < LANES // 2 and int(channels * rows * columns) <= FEW_TERMS  # type: ignore[operator]
+    return bool(few) and fills_well(filters)  # type: ignore[arg-type]
 
 
-def _fills(node: Apply) -> bool:
-    if node.op.record is not CONV2D or node.op["groups"] != 1 or node.outputs[0].dtype != "float32":
+def _makes_maps(node: Apply) -> bool:
+    if node.op.record is not CONV2D or node.outputs[0].dtype != "float32":
         return False
-    filters, channels, *taps = node.inputs[1].type.shape
-    return all(type(n) is int and n > 0 for n in (filters, channels, *taps)) and filters % LANES == 0  # type: ignore[operator]
+    return all(type(n) is int and n > 0 for n in node.inputs[1].type.shape)
 
 
 def _chosen(graph: Graph) -> set[Variable]:
@@ -93,24 +106,32 @@ def _chosen(graph: Graph) -> set[Variable]:
 
 def _reachable(graph: Graph, without: set[Apply]) -> set[Variable]:
     """The values that can be in blocks if no convolution of ``without`` makes any."""
-    blocked: set[Variable] = set()
+    blocked: dict[Variable, float] = {}  # and what is behind the last channel
     for node in graph.order:
         out, lower = node.outputs[0], node.op.record.lower
         if node.op.record is CONV2D:
             if node not in without and (_convolves(node) or _begins(node)):
-                blocked.add(out)
+                blocked[out] = 0.0
         elif out.dtype != "float32" or out.ndim != 4:
             continue
         elif node.op.record is POOL:
-            if node.inputs[0] in blocked:
-                blocked.add(out)
+            if blocked.get(node.inputs[0]) == 0:
+                blocked[out] = 0.0
         elif node.op.record is JOIN:
             if node.op["axis"] == 1 and all(v in blocked for v in node.inputs):
-                blocked.add(out)
+                if all(_fills_blocks(v) for v in node.inputs[:-1]):
+                    blocked[out] = blocked[node.inputs[-1]]
         elif isinstance(lower, Pointwise) and not may_fail(node):
             if any(v in blocked for v in node.inputs) and all(v in blocked or _repeats(v) for v in node.inputs):
-                blocked.add(out)
-    return blocked
+                behind = 0.0 if _fills_blocks(out) else number_behind(node, blocked)
+                if behind is not None:
+                    blocked[out] = behind
+    return set(blocked)
+
+
+def _fills_blocks(v: Variable) -> bool:
+    channels = v.type.shape[1]
+    return type(channels) is int and channels % LANES == 0
 
 
 def _repeats(v: Variable) -> bool:
@@ -193,7 +214,9 @@ class _Rebuilt:
         if found is None:
             found = v
             if v in self.blocked:
-                found = self._adopt(reshape_to(dimshuffle(self._value(v), (0, 1, 4, 2, 3)), v.type.shape), v)
+                n, c, h, w = v.type.shape
+                planes = reshape_to(dimshuffle(self._value(v), (0, 1, 4, 2, 3)), (n, whole(c), h, w))  # type: ignore[arg-type]
+                found = self._adopt(first_channels(planes, c), v)  # type: ignore[arg-type]
             self.plain[v] = found
         return found
 
@@ -229,10 +252,18 @@ class _Rebuilt:
             self.inside[out] = self._adopt(node.op(*operands), out)
 
     def _convolution(self, node: Apply, pool: tuple[int, int] = (1, 1)) -> Variable:
-        images, filters = node.inputs[0], self._outside(node.inputs[1])
+        images, filters, attrs = node.inputs[0], self._outside(node.inputs[1]), dict(node.op.attrs)
+        count, channels = filters.type.shape[:2]
+        assert type(count) is int and type(channels) is int
+        filters = with_zeros(filters, 0, whole(count))
         begins = _begins(node)
-        op = Op(CONV2D_TO_BLOCKS if begins else CONV2D_BLOCKS, **node.op.attrs, pool=pool)
-        return op(self._outside(images) if begins else self._bits(images), filters)
+        if attrs["groups"] > 1:
+            attrs["groups"] = whole(count)
+        elif not begins:
+            filters = with_zeros(filters, 1, whole(channels))
+        op = Op(CONV2D_TO_BLOCKS if begins else CONV2D_BLOCKS, **attrs, pool=pool)
+        found = op(self._outside(images) if begins else self._bits(images), filters)
+        return cleared(found, count)
 
     def _pooled(self, node: Apply) -> Variable | None:
         """The maxima of windows of maps, computed by the convolution itself, with what lies between the two."""
@@ -243,7 +274,7 @@ class _Rebuilt:
         v = node.inputs[0]
         while v.owner is not None and v in self.blocked and self.readers[v] == 1:
             if v.owner.op.record is CONV2D:
-                return self._after_pooling(v.owner, between, node)
+                return self._after_pooling(v.owner, between, node) if v.owner.op["groups"] == 1 else None
             inner = [u for u in v.owner.inputs if u in self.blocked]
             others = [u for u in v.owner.inputs if u not in self.blocked]
             if len(inner) != 1 or v.owner.op.record not in NEVER_DECREASING or not all(map(_follows_channels, others)):
@@ -274,19 +305,21 @@ class _Rebuilt:
 
 def _shape_in_blocks(v: Variable) -> tuple[dims.Dim, ...]:
     n, c, h, w = v.type.shape
-    return (n, dims.floordiv(c, LANES), h, w, LANES)
+    return (n, whole(c) // LANES, h, w, LANES)  # type: ignore[arg-type]
 
 
 def _vectors(x: Variable) -> Variable:
     """One number per channel, ``(n, c, 1, 1)``, in blocks."""
     n, c = x.type.shape[:2]
-    node = x.owner
+    count, node = whole(c), x.owner  # type: ignore[arg-type]
     if node is not None and node.op.record is DIMSHUFFLE and tuple(node.op["order"]) == ("x", 0, "x", "x"):
-        return dimshuffle(reshape_to(node.inputs[0], (dims.floordiv(c, LANES), LANES)), ("x", 0, "x", "x", 1))
-    return reshape_to(x, (n, dims.floordiv(c, LANES), 1, 1, LANES))
+        vector = with_zeros(node.inputs[0], 0, count)
+        return dimshuffle(reshape_to(vector, (count // LANES, LANES)), ("x", 0, "x", "x", 1))
+    return reshape_to(with_zeros(x, 1, count), (n, count // LANES, 1, 1, LANES))
 
 
 def _transposed(x: Variable) -> Variable:
     """Images in blocks, as float32."""
     n, c, h, w = x.type.shape
-    return dimshuffle(reshape_to(x, (n, dims.floordiv(c, LANES), LANES, h, w)), (0, 1, 3, 4, 2))
+    count = whole(c)  # type: ignore[arg-type]
+    return dimshuffle(reshape_to(with_zeros(x, 1, count), (n, count // LANES, LANES, h, w)), (0, 1, 3, 4, 2))

@@ -33,7 +33,7 @@ from symc.compiler.storage import computed_wide
 from symc.compiler.target import CPU, Target
 from symc.compiler.value_numbering import ValueNumbering
 from symc.config import config
-from symc.graph import Apply, Constant, Graph, SharedVariable, Variable, dims, toposort
+from symc.graph import Apply, Constant, Graph, SharedVariable, Variable, clone_with, dims, toposort
 from symc.graph.collector import uncollected
 from symc.graph.test_values import building_inside
 from symc.loops.check import check
@@ -226,13 +226,19 @@ def _with_prepared(state: State, graph: Sequence[Variable], prepared: Sequence[P
 
 
 def prepare_values(state: State) -> State:
-    """List values of stored variables alone that are worth keeping between calls."""
+    """List values of stored variables, and of values listed before, that are worth keeping between calls."""
     if state.mode != "fast_run" or not state.folds:
         return state
     assert state.specialised is not None
     results = len(state.graph) - len(state.specialised.symbols)
     least = 0 if state.prepared else LEAST_WORK
-    return _with_prepared(state, *prepare_stored(state.graph, results, _stored(state), config.prepared_memory, least))
+    before = {p.leaf: p.value for p in state.prepared}
+    fixed = _stored(state) | set(before)
+    graph, prepared = prepare_stored(state.graph, results, fixed, config.prepared_memory, least)
+    if before and prepared:
+        values = clone_with([p.value for p in prepared], before)
+        prepared = [replace(p, value=value) for p, value in zip(prepared, values)]
+    return _with_prepared(state, graph, prepared)
 
 
 def join_last(state: State) -> State:

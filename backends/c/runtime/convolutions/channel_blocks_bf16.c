@@ -57,7 +57,11 @@ static void sum_pixel(const plain *z, int64_t image, int64_t filter, int64_t y, 
             int64_t col = x * v->step_w - v->pad_w + (v->flip ? v->taps_w - 1 - s : s) * v->dil_w;
             if (row < 0 || row >= v->in_h || col < 0 || col >= v->in_w)
                 continue;
-            for (int64_t c = 0; c < v->channels; c++) {
+            for (int64_t k = 0; k < LANES && v->groups > 1; k++) { /* each filter has a channel of its own */
+                int64_t at = (image * (v->channels / LANES) + filter / LANES) * v->in_h * v->in_w + row * v->in_w + col;
+                sums[k] += widened(z->in[at * LANES + k]) * rounded(z->weights[((filter + k) * v->taps_h + r) * v->taps_w + s]);
+            }
+            for (int64_t c = 0; c < v->channels && v->groups == 1; c++) {
                 int64_t block = image * (v->channels / LANES) + c / LANES, pixel = row * v->in_w + col;
                 float value = z->few ? rounded(z->few[(image * v->channels + c) * v->in_h * v->in_w + pixel])
                                      : widened(z->in[(block * v->in_h * v->in_w + pixel) * LANES + c % LANES]);
@@ -106,6 +110,8 @@ static void run_blocks(void *const *bufs, const int64_t *p, int few, symc_stored
     gather g = gather_of(&v, pool, bufs);
     if (few)
         symc_paired_to_blocks(&v, pool, bufs[0], bufs[1], bufs[2]);
+    else if (v.groups > 1)
+        symc_depthwise_blocks(&v, bufs[0], bufs[1], bufs[2]);
     else if (symc_pairs != PAIRS_BY_TILES && symc_winograd_suits_blocks(&g))
         symc_winograd_f32(&g);
     else

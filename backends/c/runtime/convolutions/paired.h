@@ -26,6 +26,9 @@ HIDDEN void symc_paired_backward_data(const conv2d *v, float *dx, const float *d
 /* Of images in blocks, see symc_conv2d_blocks; `pool` are rows and columns of windows, which are in the maps. */
 HIDDEN void symc_paired_blocks(const conv2d *v, const int64_t *pool, float *y, const void *x, const float *weights);
 
+/* The same where each group has one channel and one filter; without windows. */
+HIDDEN void symc_depthwise_blocks(const conv2d *v, float *y, const void *x, const float *weights);
+
 /* The same of images of a few channels, see symc_conv2d_to_blocks. */
 HIDDEN void symc_paired_to_blocks(const conv2d *v, const int64_t *pool, float *y, const float *x, const float *weights);
 
