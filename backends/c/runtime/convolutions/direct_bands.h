@@ -152,7 +152,9 @@ static void run_band(const direct *z, int64_t image, int64_t count, int64_t grou
     int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
     extremes found[MOST_TOGETHER];
     int exact[MOST_TOGETHER] = {0};
-    for (int64_t i = 0; i < count; i++)
+    if (z->in_place)
+        window = (real *)z->in + image * window_elements(z) + b->first_row * z->wide * VL;
+    for (int64_t i = 0; i < count && !z->in_place; i++)
         found[i] = fill_window(z, image + i, group, b, window + i * window_elements(z));
     (void)found;
     for (int64_t block = split * blocks(z) / z->splits; block < (split + 1) * blocks(z) / z->splits; block++) {
@@ -183,7 +185,7 @@ static void run_band(const direct *z, int64_t image, int64_t count, int64_t grou
 static void run_bands(void *arg, int64_t begin, int64_t end)
 {
     const direct *z = arg;
-    real *window = symc_scratch(SLOT_BAND, z->together * window_elements(z) * sizeof(real));
+    real *window = symc_scratch(SLOT_BAND, z->in_place ? 0 : z->together * window_elements(z) * sizeof(real));
     real *pixels = symc_scratch(SLOT_BLOCK_2, z->together * z->pixels * TILE_COLS * sizeof(real));
 #if SYMC_PAIRS
     if (z->few)

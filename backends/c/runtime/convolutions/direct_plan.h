@@ -28,6 +28,20 @@ static int64_t largest_window(const axis *a, int64_t out, int64_t pool, int64_t 
 /* The most results along an axis of one of them. */
 INLINE int64_t largest_piece(int64_t out, int64_t pool, int64_t pieces) { return ceil_div(out / pool, pieces) * pool; }
 
+enum {
+    PAGE_PIXELS = 4096 / (VL * (int)sizeof(real)), /* pixels that lie so far apart compete for the same places of a cache, */
+    MOST_COMPETING = 4                             /* which hold a few of them */
+};
+
+/* Whether bands of images in blocks are what one tap reads, and may be multiplied where they are. */
+static int reads_in_place(const direct *z)
+{
+    const conv2d *v = z->v;
+    return z->blocked && !z->few && v->taps_h * v->taps_w == 1 && v->step_h * v->step_w == 1 && v->pad_h == 0 && v->pad_w == 0 &&
+           z->in_h == z->out_h && z->in_w == z->out_w && z->col_bands == 1 &&
+           (z->in_h * z->in_w % PAGE_PIXELS != 0 || z->steps <= MOST_COMPETING);
+}
+
 static void plan(direct *z)
 {
     int64_t pixel = z->steps * VL * z->parts.count * (int64_t)sizeof(real), threads = symc_num_threads();
@@ -65,6 +79,8 @@ static void plan(direct *z)
     z->high = z->plane * larger(1, z->planes_h * z->planes_w);
     if (z->high * z->wide % 16 == 0) /* else the same pixel of all blocks of channels would compete for a few places of the caches */
         z->high++;
+    if (reads_in_place(z))
+        z->in_place = 1, z->high = z->plane = z->in_h, z->wide = z->in_w;
     z->parts.a = z->steps * z->high * z->wide * VL;
     z->bands = z->row_bands * z->col_bands;
     z->pixels = largest_piece(z->out_h, z->pool_h, z->row_bands) * (z->flat ? z->wide : most_cols);

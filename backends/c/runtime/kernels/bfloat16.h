@@ -31,11 +31,23 @@ VM_INLINE uint16_t sm_bfloat16_bits_f64(double x) {
 VM_INLINE v_f32 vm_bfloat16_value_u16(v_u16 h) {
     return (v_f32)(__builtin_convertvector(h, v_u32) << 16);
 }
-VM_INLINE v_u16 vm_bfloat16_bits_f32(v_f32 x) {
+VM_INLINE v_u16 vm_bfloat16_rounded_f32(v_f32 x) {
     const v_u32 bits = (v_u32)x, nan = (v_u32)(x != x);
     const v_u32 rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     return __builtin_convertvector((nan & (bits >> 16 | 0x40)) | (~nan & rounded), v_u16);
 }
+#if VM_LANES == 16 && defined(__AVX512BF16__) && defined(__AVX512DQ__)
+/* The instruction takes numbers below the normal ones for zero. */
+VM_INLINE v_u16 vm_bfloat16_bits_f32(v_f32 x) {
+    v_u16 r;
+    uint16_t small;
+    __asm__("vfpclassps $0x20, %1, %0" : "=Yk"(small) : "v"(x));
+    __asm__("vcvtneps2bf16 %1, %0" : "=v"(r) : "v"(x));
+    return __builtin_expect(small, 0) ? vm_bfloat16_rounded_f32(x) : r;
+}
+#else
+VM_INLINE v_u16 vm_bfloat16_bits_f32(v_f32 x) { return vm_bfloat16_rounded_f32(x); }
+#endif
 VM_INLINE v_u16 vm_bfloat16_bits_f64(v_f64 x) {
     v_u16 r = {0};
     for (int i = 0; i < VM_LANES; i++) r[i] = sm_bfloat16_bits_f64(x[i]);
