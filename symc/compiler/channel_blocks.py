@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from symc.compiler.padded_channels import cleared, fills_well, first_channels, number_behind, whole, with_zeros
+from symc.compiler.padded_channels import cleared, fills_well, first_channels, whole, with_zeros
 from symc.compiler.rewrite.failures import may_fail
 from symc.compiler.rewrite.ops import ADD, DIMSHUFFLE, EXPAND, JOIN, MAXIMUM, MINIMUM
 from symc.compiler.value_numbering import ValueNumbering
@@ -106,27 +106,25 @@ def _chosen(graph: Graph) -> set[Variable]:
 
 def _reachable(graph: Graph, without: set[Apply]) -> set[Variable]:
     """The values that can be in blocks if no convolution of ``without`` makes any."""
-    blocked: dict[Variable, float] = {}  # and what is behind the last channel
+    blocked: set[Variable] = set()
     for node in graph.order:
         out, lower = node.outputs[0], node.op.record.lower
         if node.op.record is CONV2D:
             if node not in without and (_convolves(node) or _begins(node)):
-                blocked[out] = 0.0
+                blocked.add(out)
         elif out.dtype != "float32" or out.ndim != 4:
             continue
         elif node.op.record is POOL:
-            if blocked.get(node.inputs[0]) == 0:
-                blocked[out] = 0.0
+            if node.inputs[0] in blocked:
+                blocked.add(out)
         elif node.op.record is JOIN:
             if node.op["axis"] == 1 and all(v in blocked for v in node.inputs):
                 if all(_fills_blocks(v) for v in node.inputs[:-1]):
-                    blocked[out] = blocked[node.inputs[-1]]
+                    blocked.add(out)
         elif isinstance(lower, Pointwise) and not may_fail(node):
             if any(v in blocked for v in node.inputs) and all(v in blocked or _repeats(v) for v in node.inputs):
-                behind = 0.0 if _fills_blocks(out) else number_behind(node, blocked)
-                if behind is not None:
-                    blocked[out] = behind
-    return set(blocked)
+                blocked.add(out)
+    return blocked
 
 
 def _fills_blocks(v: Variable) -> bool:
@@ -230,8 +228,11 @@ class _Rebuilt:
         """A value in blocks as bfloat16, or one that is not yet."""
         found = self.stored.get(v)
         if found is None:
-            source = self.inside[v] if v in self.inside else _transposed(self._outside(v))
-            found = self.stored[v] = self._adopt(bits(packed(source)), v)
+            if v in self.inside:
+                found = cleared(bits(packed(self.inside[v])), v.type.shape[1])  # type: ignore[arg-type]
+            else:
+                found = bits(packed(_transposed(self._outside(v))))
+            found = self.stored[v] = self._adopt(found, v)
         return found
 
     def _build(self, node: Apply) -> None:
@@ -262,8 +263,7 @@ class _Rebuilt:
         elif not begins:
             filters = with_zeros(filters, 1, whole(channels))
         op = Op(CONV2D_TO_BLOCKS if begins else CONV2D_BLOCKS, **attrs, pool=pool)
-        found = op(self._outside(images) if begins else self._bits(images), filters)
-        return cleared(found, count)
+        return op(self._outside(images) if begins else self._bits(images), filters)
 
     def _pooled(self, node: Apply) -> Variable | None:
         """The maxima of windows of maps, computed by the convolution itself, with what lies between the two."""

@@ -1,18 +1,15 @@
 """Numbers of channels that fill no whole blocks: what the lanes behind the last channel hold.
 
 Maps in blocks (``symc.compiler.channel_blocks``) have whole blocks of 32 channels. Filters get zeros for the lanes that
-are no channels, and what convolutions leave there is replaced by zero, for infinity times zero is NaN. Elementwise ops
-make of zeros one number that is the same for all those lanes. Only if it is finite may a convolution read it: times its
-zero filters it is zero.
+are no channels. What elementwise ops leave there is replaced by zeros where maps are stored: convolutions read nothing
+else, and infinity times a filter of zeros would be NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
-from symc.graph import Apply, Constant, Variable
+from symc.graph import Constant, Variable
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.broadcasting import expand
@@ -20,7 +17,7 @@ from symc.tensor.indices.subtensor import SLICE_AT
 from symc.tensor.joining import JOIN
 from symc.tensor.nnet.channel_blocks import LANES
 
-__all__ = ["cleared", "fills_well", "first_channels", "number_behind", "whole", "with_zeros"]
+__all__ = ["cleared", "fills_well", "first_channels", "whole", "with_zeros"]
 
 MOST_WASTE = 2
 """The largest ratio of products with lanes that are no channels, or filters, to those without."""
@@ -58,36 +55,9 @@ def first_channels(planes: Variable, channels: int) -> Variable:
     return Op(SLICE_AT, steps=(1,) * planes.ndim, shape=(n, channels, *rest))(planes, *starts)
 
 
-def cleared(maps: Variable, channels: int) -> Variable:
-    """Maps in blocks with zeros in the lanes behind the last channel."""
+def cleared(bits: Variable, channels: int) -> Variable:
+    """Bits of maps in blocks with zeros in the lanes behind the last channel."""
     if channels % LANES == 0:
-        return maps
-    present = np.arange(whole(channels)).reshape(1, -1, 1, 1, LANES) < channels
-    shape = maps.type.shape
-    return ew.switch(expand(Constant(present), shape), maps, expand(Constant(np.zeros((), "float32")), shape))
-
-
-def number_behind(node: Apply, known: Mapping[Variable, float]) -> float | None:
-    """What an elementwise op makes of the lanes behind the last channel, if that is a finite number.
-
-    ``known`` has those of operands in blocks. Operands that are broadcast follow channels, or are a number.
-    """
-    operands: list[np.ndarray] = []
-    for v in node.inputs:
-        number = known[v] if v in known else _broadcast_number(v)
-        if number is None:
-            return None
-        operands.append(np.asarray(number, v.dtype))
-    with np.errstate(all="ignore"):
-        found = float(node.op.evaluate(operands)[0])
-    return found if np.isfinite(found) else None
-
-
-def _broadcast_number(v: Variable) -> float | None:
-    """What a broadcast operand is behind the last channel: zeros are put behind one that follows channels."""
-    assert v.owner is not None
-    base = v.owner.inputs[0]
-    if isinstance(base, Constant) and base.data.size == 1:
-        return float(base.data.reshape(()))
-    shape: Sequence[object] = base.type.shape
-    return 0.0 if len(shape) == 4 and shape[1] == v.type.shape[1] and shape[2:] == (1, 1) else None
+        return bits
+    ones = np.where(np.arange(whole(channels)) < channels, 0xFFFF, 0).astype("uint16")
+    return ew.and_(bits, expand(Constant(ones.reshape(1, -1, 1, 1, LANES)), bits.type.shape))
