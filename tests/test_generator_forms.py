@@ -186,6 +186,25 @@ def test_rows_that_are_short_in_a_call_are_lanes(dtype, rng):
                 close(got[:, 1:], one, rtol)
 
 
+@pytest.mark.parametrize(
+    ("shape", "lanes"),
+    [((40, 16, 8), True), ((40, 9, 24), True), ((40, 24, 100), True), ((40, 3, 100), False), ((40, 8, 200), False)],
+)
+def test_declared_rows_are_lanes_if_that_fills_vectors(shape, lanes, rng):
+    """Lanes are rows if these are short, or fill vectors as well as the terms would; they need not be many."""
+    n, m, length = shape
+    x, y = T.tensor("float32", shape=(n, length)), T.tensor("float32", shape=(m, length))
+    apart = x.dimshuffle(0, "x", 1) - y.dimshuffle("x", 0, 1)
+    f = symc.function([x, y], [(apart**2).sum(2), apart.argmax(2), T.nnet.relu(apart).max(2)])
+    assert ("pack" in symc.printing.debugprint(f, stage="loops", file="str")) == lanes
+    a, b = (rng.standard_normal((k, length), dtype="float32") for k in (n, m))
+    same = a[:, None] - b[None]
+    squares, index, largest = f(a, b)
+    close(squares, (same.astype("float64") ** 2).sum(2))
+    np.testing.assert_array_equal(index, same.argmax(2))
+    np.testing.assert_array_equal(largest, np.maximum(same, 0).max(2))
+
+
 def _batch_norm(x, g, b):
     g, b = (v.dimshuffle("x", 0, "x", "x") for v in (g, b))
     mean, variance = x.mean((0, 2, 3), keepdims=True), T.var(x, (0, 2, 3), keepdims=True)

@@ -11,7 +11,6 @@ from symc.compiler.fusion import is_inline, resolve
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.nest import Level, Nest, is_sum
 from symc.compiler.lowering.reductions import Reductions, identity_of
-from symc.compiler.lowering.short_rows import FEWEST_ROWS
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import Indexed, Pointwise, Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, index, maximum, minimum, var
@@ -25,6 +24,10 @@ LANES = 256
 """The largest number of rows that are lanes of one simd loop."""
 FEWEST_LANES = 64
 """The smallest number."""
+VECTOR = 16
+"""The number of lanes of a wide vector, by which the time of rows as lanes is compared with that of terms as lanes."""
+LANES_SUM = 2
+"""The time of adding up the lanes of a vector, in operations on vectors."""
 PACKED = 8192
 """The number of elements of a packed operand up to which there are more lanes than the fewest."""
 STEPS = 32
@@ -44,16 +47,26 @@ class ShortInCall(Reductions, Nest):
         The time of other reductions is that of reading their operands.
         """
         length = dims.product(self.sizes[a] for a in self.inner)
-        if not self.group.machine.short_row or len(self.outer) < 2 or self.columns_last():
+        if not self.group.machine.short_row or len(self.outer) < 2 or self.columns_last() or self.few is not None:
             return False
-        lanes = self.sizes[self.outer[-1]]
-        if type(length) is int and length > LONGEST or type(lanes) is int and lanes < FEWEST_ROWS:
+        if type(length) is int and length > LONGEST or not self._suits_lanes():
             return False
-        if not self._suits_lanes():
+        rows, terms = self._times(length)
+        if type(rows) is int and type(terms) is int and rows > terms:
             return False
         reads = self.operands()
         packed = sum(self._is_packed(found) for found in reads.values())
         return packed <= MOST_PACKED and all(len(found) < len(self.order) for found in reads.values())
+
+    def _times(self, terms: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
+        """The relative times of a row per lane and of a term per lane: vectors that are not full take as long."""
+        lanes = self.sizes[self.outer[-1]]
+        vectors = dims.add(dims.ceildiv(terms, VECTOR), LANES_SUM)
+        return dims.mul(dims.ceildiv(lanes, VECTOR), terms), dims.mul(lanes, vectors)
+
+    def packs(self) -> bool:
+        """Whether operands have a stride along lanes, but are the same for many rows."""
+        return any(map(self._is_packed, self.operands().values()))
 
     def _suits_lanes(self) -> bool:
         """Whether reductions have accumulators in registers, and no member is a gather."""
@@ -75,10 +88,14 @@ class ShortInCall(Reductions, Nest):
         """Create one kernel with both forms, or with this one if rows are known to be short."""
         self.begin(KernelBuilder(self.label, self.ref_of))
         terms = self.total(self.inner)
-        if terms.op == "const":
+        lanes = self.sizes[self.outer[-1]]
+        if terms.op == "const" and type(lanes) is int:
             self._rows_as_lanes(terms)
             return self.finish()
-        self.in_two_forms(terms <= LONGEST, lambda: self._rows_as_lanes(terms), self.phases_over_rows)
+        rows_first, terms_first = self._times(dims.product(self.sizes[a] for a in self.inner))
+        faster = self.k.size(rows_first) <= self.k.size(terms_first)
+        short = call("and", terms <= LONGEST, faster)
+        self.in_two_forms(short, lambda: self._rows_as_lanes(terms), self.phases_over_rows)
         return self.finish()
 
     def _is_packed(self, axes: tuple[int, ...]) -> bool:
