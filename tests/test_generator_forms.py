@@ -205,6 +205,32 @@ def test_declared_rows_are_lanes_if_that_fills_vectors(shape, lanes, rng):
     np.testing.assert_array_equal(largest, np.maximum(same, 0).max(2))
 
 
+def test_parts_of_a_reduction_fill_vectors(rng):
+    """A reduction with few results is split only as far as pieces are worth it: never into single elements."""
+    x, y = T.tensor("float32", shape=(32, 12, 60)), T.tensor("float32", shape=(32, 12))
+    f = symc.function([x, y], ((x - y.dimshuffle(0, 1, "x")) ** 2).sum((1, 2)))
+    assert [step.kernel.name for step in steps(f)] == ["sub+sqr+sum"]
+    a, b = (rng.standard_normal(v.type.shape, dtype="float32") for v in (x, y))
+    close(f(a, b), ((a - b[:, :, None]).astype("float64") ** 2).sum((1, 2)))
+    x, y = T.tensor("float32", shape=(3, 700, 500)), T.tensor("float32", shape=(2, 9, 40_000))
+    g = symc.function([x, y], [(x**2).sum((1, 2)), y.max((1, 2))])
+    assert any("combine" in step.kernel.name for step in steps(g))
+    a, b = (rng.standard_normal(v.type.shape, dtype="float32") for v in (x, y))
+    squares, largest = g(a, b)
+    close(squares, (a.astype("float64") ** 2).sum((1, 2)))
+    np.testing.assert_array_equal(largest, b.max((1, 2)))
+
+
+def test_tiny_rows_of_few_results_are_lanes(rng):
+    """Rows of two elements, ten by ten: neither a loop over two elements nor lanes of it."""
+    x, y = T.tensor("float32", shape=(50, 10, 2)), T.tensor("float32", shape=(50, 10))
+    f = symc.function([x, y], [(x * T.exp(y).dimshuffle(0, 1, "x")), x.sum(2) / y, x.argmax(2)])
+    a = rng.standard_normal((50, 10, 2), dtype="float32")
+    b = rng.random((50, 10), dtype="float32") + 1
+    for got, want in zip(f(a, b), (a * np.exp(b)[:, :, None], a.sum(2) / b, a.argmax(2))):
+        close(got, want)
+
+
 def _batch_norm(x, g, b):
     g, b = (v.dimshuffle("x", 0, "x", "x") for v in (g, b))
     mean, variance = x.mean((0, 2, 3), keepdims=True), T.var(x, (0, 2, 3), keepdims=True)

@@ -209,6 +209,25 @@ def test_what_does_not_change_is_computed_once(rng):
     close(f(a, m), want)
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_numbers_in_a_step_stay_numbers(known, rng):
+    """The exponent of a square, and a rate given as a scalar, are no arrays with the shape of the state."""
+    shape = (3, 4) if known else (None, None)
+    x, rate = T.tensor(F64, shape=shape), T.dscalar()
+    states, _ = symc.scan(lambda s, r: s - r * (0.5 * s**2 - 1), outputs_info=x, non_sequences=rate, n_steps=20)
+    f = symc.function([x, rate], [states[-1], symc.grad(states[-1].sum(), x)])
+    for loop in loops(f):
+        assert not any(node.op.name == "pow" for node in applications_inside(loop.op))
+        assert not any(v.ndim for v in parts(loop).constants)
+    a = rng.standard_normal((3, 4))
+    slope = np.ones((3, 4))
+    now = a
+    for _ in range(20):
+        slope, now = slope * (1 - 0.1 * now), now - 0.1 * (0.5 * now**2 - 1)
+    for got, want in zip(f(a, 0.1), (now, slope)):
+        np.testing.assert_allclose(got, want, rtol=1e-10)
+
+
 def test_no_error_leaves_a_loop_of_no_steps(rng):
     """An index that is out of range raises where the loop runs, and only there."""
     x, v = T.lvector("x"), T.vector("v")

@@ -37,7 +37,8 @@ class FewColumns(Reductions):
             copies.extend(self._copies(most))
             self.phases_over_rows()
 
-        self.in_two_forms(index(most) < count, self.phases_over_rows, columns_turned)
+        as_columns, turned = map(self.k.size, self.times_of_columns())
+        self.in_two_forms(call("or", index(most) < count, as_columns <= turned), self.phases_over_rows, columns_turned)
         self.order, self.outer, self.few = order, outer, None
         return [*copies, self.finish()]
 

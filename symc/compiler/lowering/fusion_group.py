@@ -23,6 +23,8 @@ COMBINED = 512
 """The number of columns whose parts are combined at once."""
 SHORTEST = 1024
 """The smallest number of elements of a part."""
+LANES = 64
+"""The smallest number of elements of a part along the axis of lanes."""
 TALL = 1 << 16
 """The smallest number of elements of a part of a tall matrix."""
 LARGE_PART = 1 << 18
@@ -72,9 +74,11 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
             if not few:
                 return 1
             elements = dims.mul(terms, outputs)
-            if type(elements) is int:
-                return machine.parts if elements > machine.split_above else 1
-            return dims.maximum(1, dims.minimum(machine.parts, dims.floordiv(elements, SHORTEST)))
+            if type(elements) is int and elements <= machine.split_above:
+                return 1
+            jobs = dims.product(self.sizes[a] for a in self.outer[:-1]) if self.columns_last() else outputs
+            most = dims.minimum(dims.ceildiv(machine.parts, dims.maximum(jobs, 1)), self._most_pieces())
+            return dims.maximum(1, dims.minimum(most, dims.floordiv(elements, SHORTEST)))
         if type(terms) is int and terms <= machine.split_above:
             return 1
         wanted, jobs = machine.rows, outputs
@@ -113,6 +117,11 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         """The inner axis that is split: one whose length is known only at call time, else the longest."""
         unknown = [a for a in self.inner if type(self.sizes[a]) is not int]
         return unknown[0] if unknown else max((self.sizes[a], a) for a in self.inner)[1]
+
+    def _most_pieces(self) -> dims.Dim:
+        """The number of pieces of the split axis that are long enough: lanes should be full."""
+        axis = self._split_axis()
+        return dims.floordiv(self.sizes[axis], LANES) if axis == self.order[-1] else self.sizes[axis]
 
     def _single_phase(self) -> bool:
         if any(self.is_inner(v) and self.level(v) for v in self.group.stored):

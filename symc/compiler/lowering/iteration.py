@@ -28,6 +28,10 @@ def weight(node: Apply) -> int:
 
 FEWEST_TERMS = 64
 """The number of terms from which on reductions for each element of a short axis have terms as lanes."""
+VECTOR = 16
+"""The number of lanes of a wide vector."""
+LANES_SUM = 2
+"""The time of adding up the lanes of a vector, in operations on vectors."""
 FEW_COLUMNS = 4
 """The largest number of columns that are reduced one by one, with terms as lanes, if an element costs little."""
 FEW_COSTLY = 8
@@ -36,6 +40,15 @@ FEW_READ_AGAIN = 12
 """The same if operands can be copied such that all of them are contiguous along other axes, which are lanes then."""
 COSTLY = 8
 """The ``weight`` from which on an element costs much."""
+
+
+def times_of_lanes(results: dims.Dim, terms: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
+    """The relative times of reductions with results as lanes, and with terms as lanes.
+
+    Vectors that are not full take as long as full ones. Lanes that are terms are added up at the end.
+    """
+    vectors = dims.add(dims.ceildiv(terms, VECTOR), LANES_SUM)
+    return dims.mul(dims.ceildiv(results, VECTOR), terms), dims.mul(results, vectors)
 
 
 class GroupIteration:
@@ -67,7 +80,9 @@ class GroupIteration:
         self.repeated: list[tuple[Variable, tuple[int, ...]]] = []
         columns = self.sizes[self.order[-1]] if self.order else 0
         if self._may_have_few_columns() and type(columns) is int and columns <= self.few_columns():
-            self.turn_columns()
+            as_columns, turned = self.times_of_columns()
+            if not (type(as_columns) is int and type(turned) is int and as_columns <= turned):
+                self.turn_columns()
         self.levels_of: dict[Variable, int] = {}
         self.locations = [node.outputs[0].location for node in reversed(group.members)]
         names = [n.op.name for n in reversed(group.members) if not isinstance(n.op.record.lower, Axes)]
@@ -138,10 +153,14 @@ class GroupIteration:
 
     def _may_have_few_columns(self) -> bool:
         """Whether reductions of columns might have terms as lanes, if there are few columns."""
+        return bool(self.group.machine.short_row and self.inner and self.order[-1] not in self.inner)
+
+    def times_of_columns(self) -> tuple[dims.Dim, dims.Dim]:
+        """The relative times of columns as lanes, and of the other axis as lanes if columns are few."""
         terms = dims.product(self.sizes[a] for a in self.inner)
-        if not self.group.machine.short_row or not self.inner or self.order[-1] in self.inner:
-            return False
-        return not (type(terms) is int and terms < FEWEST_TERMS)
+        if self._axis_of_lanes() in self.inner and self._reads_again():
+            return times_of_lanes(self.sizes[self.order[-1]], terms)
+        return terms, FEWEST_TERMS - 1
 
     def columns_in_call(self) -> dims.Dim | None:
         """The number of columns that may be few in a call; None if that should not matter.

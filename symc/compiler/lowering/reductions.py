@@ -48,7 +48,7 @@ class Reductions(Nest):
         self.spread_outer(var("o"))
         if self.columns_last():
             self.column_body()
-            cost = cost * self.width()
+            cost = cost * minimum(self.width(), self.k.size(self.sizes[self.outer[-1]]))
         else:
             self.row_body(None)
         self.close("o", self.jobs(), "parallel", cost)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from symc.compiler.fusion import is_inline, resolve
 from symc.compiler.lowering.builder import KernelBuilder
+from symc.compiler.lowering.iteration import times_of_lanes
 from symc.compiler.lowering.nest import Level, Nest, is_sum
 from symc.compiler.lowering.reductions import Reductions, identity_of
 from symc.graph import Apply, Constant, Variable, dims
@@ -24,10 +25,6 @@ LANES = 256
 """The largest number of rows that are lanes of one simd loop."""
 FEWEST_LANES = 64
 """The smallest number."""
-VECTOR = 16
-"""The number of lanes of a wide vector, by which the time of rows as lanes is compared with that of terms as lanes."""
-LANES_SUM = 2
-"""The time of adding up the lanes of a vector, in operations on vectors."""
 PACKED = 8192
 """The number of elements of a packed operand up to which there are more lanes than the fewest."""
 STEPS = 32
@@ -51,18 +48,12 @@ class ShortInCall(Reductions, Nest):
             return False
         if type(length) is int and length > LONGEST or not self._suits_lanes():
             return False
-        rows, terms = self._times(length)
+        rows, terms = times_of_lanes(self.sizes[self.outer[-1]], length)
         if type(rows) is int and type(terms) is int and rows > terms:
             return False
         reads = self.operands()
         packed = sum(self._is_packed(found) for found in reads.values())
         return packed <= MOST_PACKED and all(len(found) < len(self.order) for found in reads.values())
-
-    def _times(self, terms: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
-        """The relative times of a row per lane and of a term per lane: vectors that are not full take as long."""
-        lanes = self.sizes[self.outer[-1]]
-        vectors = dims.add(dims.ceildiv(terms, VECTOR), LANES_SUM)
-        return dims.mul(dims.ceildiv(lanes, VECTOR), terms), dims.mul(lanes, vectors)
 
     def packs(self) -> bool:
         """Whether operands have a stride along lanes, but are the same for many rows."""
@@ -92,9 +83,8 @@ class ShortInCall(Reductions, Nest):
         if terms.op == "const" and type(lanes) is int:
             self._rows_as_lanes(terms)
             return self.finish()
-        rows_first, terms_first = self._times(dims.product(self.sizes[a] for a in self.inner))
-        faster = self.k.size(rows_first) <= self.k.size(terms_first)
-        short = call("and", terms <= LONGEST, faster)
+        as_rows, as_terms = times_of_lanes(lanes, dims.product(self.sizes[a] for a in self.inner))
+        short = call("and", terms <= LONGEST, self.k.size(as_rows) <= self.k.size(as_terms))
         self.in_two_forms(short, lambda: self._rows_as_lanes(terms), self.phases_over_rows)
         return self.finish()
 
@@ -131,7 +121,7 @@ class ShortInCall(Reductions, Nest):
         self.store([v for v in self.group.stored if not self.is_inner(v)])
         self.close("i", count, "simd")
         self.close("s", minimum(steps - start, index(STEPS)), "serial")
-        cost = width * (STEPS * self.member_weight()) * terms
+        cost = minimum(width, lanes) * (minimum(steps, index(STEPS)) * self.member_weight()) * terms
         self.close("o", self.total(others) * chunks * blocks, "parallel", cost)
         self.packed.clear()
 

@@ -17,6 +17,10 @@ MOST_COPIES = 160
 """The largest number of elements of all members together that are written out, which bounds compile time."""
 FEWEST_ROWS = 32
 """The number of rows from which on they are worth being lanes."""
+TINY = 4
+"""The number of elements up to which neighbouring rows are loaded whole and distributed in registers."""
+FEWEST_TINY = 4
+"""The smallest number of such rows."""
 
 
 class ShortRows(Nest):
@@ -31,7 +35,8 @@ class ShortRows(Nest):
         last = self.sizes[self.outer[-1]]
         along = sum(self.is_inner(v) for v in self.iteration_maps)
         along += sum(isinstance(n.op.record.lower, Reduction) for n in self.group.members)
-        return length * along <= MOST_COPIES and not (type(last) is int and last < FEWEST_ROWS)
+        enough = FEWEST_TINY if length <= TINY else FEWEST_ROWS
+        return length * along <= MOST_COPIES and not (type(last) is int and last < enough)
 
     def short_rows(self) -> Step:
         """Create one kernel: a simd loop over the last of the outer axes in a parallel loop over the others."""

@@ -33,16 +33,18 @@ class TurnedRows(ShortInCall):
         length, rows = self.sizes[self.inner[0]], self.sizes[self.outer[-1]]
         if type(length) is int and length > self._longest() or type(rows) is int and rows < FEWEST_ROWS:
             return False
-        if not self._suits_lanes() or not self._turned_operands():
+        if not self._suits_lanes() or not self._turned_operands() or not self._reductions():
             return False
         rows_kept = len(self._worth_keeping()) + sum(self.is_inner(v) for v in self.group.stored)
         return len(self._turned_operands()) <= MOST_PACKED and len(self._turned_operands()) + rows_kept <= MOST_ROWS
 
     def _longest(self) -> int:
         """The number of elements up to which a loop over each row would take longer."""
-        if sum(isinstance(n.op.record.lower, Reduction) for n in self.group.members) > 1:
-            return LONGEST
-        return LONGEST_SINGLE
+        return LONGEST if self._reductions() > 1 else LONGEST_SINGLE
+
+    def _reductions(self) -> int:
+        """The number of reductions: without any, there are no sums of lanes to be avoided."""
+        return sum(isinstance(n.op.record.lower, Reduction) for n in self.group.members)
 
     def _turned_operands(self) -> list[tuple[Variable, tuple[int, ...]]]:
         """The operands of which each row follows the previous one."""

@@ -14,11 +14,11 @@ import numpy as np
 from symc.config import config
 from symc.gradient.absent import NullType
 from symc.gradient.reverse import grad
-from symc.graph import Constant, Variable, toposort
+from symc.graph import Apply, Constant, Variable, dims, toposort
 from symc.graph.body import Body
 from symc.graph.dtypes import is_float, is_integer
 from symc.graph.gradient_flow import ZERO, Undefined
-from symc.graph.op import Op, record
+from symc.graph.op import Axes, Op, record
 from symc.graph.test_values import building_inside
 from symc.graph.traversal import keep_tags
 from symc.graph.types import TensorType
@@ -285,12 +285,21 @@ def apply_scan(
     return list(found[: len(states)]), list(found[len(states) : len(found) - stops]), done
 
 
+def _repeats(node: Apply) -> bool:
+    """Whether a node repeats the elements of its input along axes of known length, or gives axes to a single one."""
+    if len(node.inputs) != 1 or not isinstance(node.op.record.lower, Axes):
+        return False
+    many, few = (dims.product(v.type.shape) for v in (node.outputs[0], node.inputs[0]))
+    return type(many) is int and type(few) is int and (many > few or many == 1)
+
+
 def _closed(
     outputs: Sequence[Variable], inner: Sequence[Variable]
 ) -> tuple[list[Variable], list[tuple[Variable, Variable]]]:
     """Express the outputs by inner variables only: other values become additional constants.
 
-    Whole numbers that follow from shapes are derived inside again, so that they stay dims.
+    Whole numbers that follow from shapes are derived inside again, so that they stay dims. Values are repeated inside,
+    so that the exponent of ``x**2`` stays one number, instead of an array with the shape of ``x``.
     """
     depends = set(inner)
     order = toposort(outputs, frozenset(inner))
@@ -298,14 +307,14 @@ def _closed(
         if any(v in depends for v in node.inputs):
             depends.update(node.outputs)
     replaced: dict[Variable, Variable] = {v: v for v in inner}
-    lengths = following_from_shapes(order)
+    again_inside = following_from_shapes(order) | {n.outputs[0] for n in order if _repeats(n)} - depends
 
     def here(v: Variable) -> Variable:
-        pending = [v] if v in lengths else []
+        pending = [v] if v in again_inside else []
         while pending:
             node = pending[-1].owner
             assert node is not None
-            first = [i for i in node.inputs if i in lengths and i not in replaced]
+            first = [i for i in node.inputs if i in again_inside and i not in replaced]
             if not first:
                 again = node.op.apply([outer(i) for i in node.inputs], node.outputs[0].location)
                 replaced[pending.pop()] = again.outputs[0]
