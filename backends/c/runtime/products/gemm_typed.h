@@ -22,7 +22,7 @@ enum {
 };
 
 /* Products without packing: small ones, and those of a tall matrix with a narrow one. */
-static int is_small(const product *g) { return g->k <= BLOCK_K && g->rows * g->cols * g->k < SERIAL_PRODUCTS; }
+static int is_small(const product *g) { return g->k <= PRODUCT_K && g->rows * g->cols * g->k < SERIAL_PRODUCTS; }
 
 static int is_narrow(const product *g)
 {
@@ -40,7 +40,7 @@ static int adds_outer(const product *g)
  * pay, unless an earlier call has done so; rows are enough for all threads, or packing would leave the product to one. */
 static int is_medium(const product *g)
 {
-    return !g->stored[0] && !g->stored[1] && g->k <= BLOCK_K && (g->trans_b ? g->cols : g->k) * g->ldb <= MEDIUM_ELEMENTS &&
+    return !g->stored[0] && !g->stored[1] && g->k <= PRODUCT_K && (g->trans_b ? g->cols : g->k) * g->ldb <= MEDIUM_ELEMENTS &&
            (g->trans_a ? g->k : g->rows) * g->lda <= MEDIUM_ELEMENTS &&
            (g->rows >= symc_num_threads() * NARROW_ROWS || g->rows * g->cols * g->k < SERIAL_PACKED);
 }
@@ -115,7 +115,7 @@ static void multiply_unpacked(product *g)
     }
     int64_t blocks = ceil_div(g->rows, NARROW_ROWS);
     g->k_blocks = larger(ceil_div(g->k, LONGEST_SUM), ceil_div(g->k * g->cols, NEAR_ELEMENTS));
-    g->k_blocks = smaller(g->k_blocks, ceil_div(g->k, BLOCK_K));
+    g->k_blocks = smaller(g->k_blocks, ceil_div(g->k, PRODUCT_K));
     if (g->trans_b) {
         symc_form_key key = {g->b, FORM_TRANSPOSED, {sizeof(real), g->cols, g->k, g->ldb}};
         symc_form transposed = symc_form_of(g->stored[1], &key, g->k * g->cols * sizeof(real), SLOT_SHARED);

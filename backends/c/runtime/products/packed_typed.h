@@ -248,8 +248,8 @@ static void multiply(product *g)
     int64_t panels = g->shares_a ? row_panels(g->rows) : col_panels(g->cols);
     int64_t width = g->shares_a ? g->rows : panels * TILE_COLS;
     plan_tasks(g, kept);
-    g->k_blocks = ceil_div(g->k, BLOCK_K);
-    int64_t stretch = smaller(g->k_blocks, larger(1, SHARED_ELEMENTS / width / BLOCK_K));
+    g->k_blocks = ceil_div(g->k, PRODUCT_K);
+    int64_t stretch = smaller(g->k_blocks, larger(1, SHARED_ELEMENTS / width / PRODUCT_K));
     real *packed = g->whole.memory;
     if (!kept)
         packed = symc_scratch(SLOT_SHARED, width * smaller(g->k, stretch * ceil_div(g->k, g->k_blocks)) * sizeof(real));

@@ -17,6 +17,9 @@
 
 /* k-extent of a packed block: panels of A and B then stay in the first and second level cache. */
 #define BLOCK_K (SYMC_DOUBLE ? 192 : 384)
+/* The same in products of matrices, which then are not divided, packed or not: every tile adds to C once per block, which
+ * costs more than a panel of A that leaves the first level cache where panels of B pass through it. */
+#define PRODUCT_K (SYMC_DOUBLE ? 352 : 512)
 
 /* C (rows, cols) = (accumulate ? C : 0) + A B, with A[r, k] at a[k * a_step + r] and B[k, j] at b[k * b_step + j].
  * cols <= TILE_COLS; b must be readable over ceil(cols / VL) whole vectors. */
