@@ -137,7 +137,7 @@ def test_several_images_and_many_filters(stride: tuple[int, int], dilation: tupl
     x = T.tensor("uint16", shape=(None, 8, 9, 8, 32))
     w = _weights(256, 256, 3, 3)
     given = {"pad": ((1, 1), (0, 1)), "stride": stride, "dilation": dilation, "groups": 1, "flip": False}
-    f = symc.function([x], Op(CONV2D_BLOCKS, **given, pool=(1, 1))(x, symc.shared(w)), device="c")
+    f = symc.function([x], Op(CONV2D_BLOCKS, **given, pool=(1, 1), channels=256)(x, symc.shared(w)), device="c")
     images = bits_of(rng.normal(size=(3, 8, 9, 8, 32)).astype("float32"))
     plain = values_of(images).transpose(0, 1, 4, 2, 3).reshape(3, 256, 9, 8)
     spread = np.zeros((256, 256, 3, 2 * dilation[1] + 1), "float32")
@@ -263,7 +263,7 @@ def test_depthwise(device: str, case: tuple) -> None:
     filters = _weights(c, 1, *taps)
     x = T.tensor("uint16", shape=(None, c // 32, None, None, 32))
     given = {"pad": tuple((p, p) for p in pad), "stride": stride, "dilation": dilation, "groups": c, "flip": flip}
-    op = Op(CONV2D_BLOCKS, **given, pool=(1, 1))
+    op = Op(CONV2D_BLOCKS, **given, pool=(1, 1), channels=c)
     f = symc.function([x], op(x, symc.shared(filters)), device=device)
     images = rng.normal(size=(n, c, h, w)).astype("float32")
     blocks = bits_of(np.ascontiguousarray(images.reshape(n, c // 32, 32, h, w).transpose(0, 1, 3, 4, 2)))
@@ -293,7 +293,8 @@ def test_algorithms(device: str, case: tuple, algorithm: str) -> None:
     filters = _weights(k, c, *taps)
     x = T.tensor("uint16", shape=(None, c // 32, None, None, 32))
     given = {"pad": ((pad, pad),) * 2, "stride": stride, "dilation": (dilation,) * 2, "groups": 1, "flip": False}
-    f = symc.function([x], Op(CONV2D_BLOCKS, **given, pool=window)(x, symc.shared(filters)), device=device)
+    op = Op(CONV2D_BLOCKS, **given, pool=window, channels=c)
+    f = symc.function([x], op(x, symc.shared(filters)), device=device)
     images = rng.normal(size=(n, c, h, w)).astype("float32")
     blocks = images.reshape(n, c // 32, 32, h, w).transpose(0, 1, 3, 4, 2)
     found = f(bits_of(np.ascontiguousarray(blocks)))
@@ -305,10 +306,30 @@ def test_algorithms(device: str, case: tuple, algorithm: str) -> None:
     np.testing.assert_allclose(found, want, atol=2e-5)
 
 
+@pytest.mark.parametrize("taps", [(1, 1), (3, 2)])
+def test_channels_that_are_zero(device: str, taps: tuple[int, int]) -> None:
+    """Products with filters of zeros behind the last channel are left out."""
+    symc.config.conv_algorithm = "blocks"
+    images = rng.normal(size=(2, 2, 7, 9, 32)).astype("float32")
+    plain = images.transpose(0, 1, 4, 2, 3).reshape(2, 64, 7, 9)
+    x = T.tensor("uint16", shape=(None, 2, None, None, 32))
+    w = symc.shared(_weights(64, 64, *taps))
+    given = {"pad": ((0, 0), (0, 0)), "stride": (1, 1), "dilation": (1, 1), "groups": 1, "flip": False, "pool": (1, 1)}
+    for channels in (33, 40, 41, 56, 63):
+        filters = _weights(64, 64, *taps)
+        filters[:, channels:] = 0
+        w.set_value(filters)
+        f = symc.function([x], Op(CONV2D_BLOCKS, **given, channels=channels)(x, w), device=device)
+        want = _convolved(plain, filters)
+        found = f(bits_of(images)).transpose(0, 1, 4, 2, 3).reshape(want.shape)
+        np.testing.assert_allclose(found, want, atol=2e-5)
+
+
 def test_reference_implementations() -> None:
     """The NumPy implementations of the three ops, which explain them."""
     images, w = rng.normal(size=(2, 64, 5, 4)).astype("float32"), _weights(32, 64, 3, 2)
     given = {"pad": ((1, 1), (0, 0)), "stride": (2, 1), "dilation": (1, 1), "groups": 1, "flip": False, "pool": (1, 1)}
+    given["channels"] = 64
     want = _convolved(np.pad(images, [(0, 0), (0, 0), (1, 1), (0, 0)]), w)[:, :, ::2]
 
     def blocks(x: np.ndarray) -> np.ndarray:

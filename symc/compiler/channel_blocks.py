@@ -259,10 +259,10 @@ class _Rebuilt:
         filters = with_zeros(filters, 0, whole(count))
         begins = _begins(node)
         if attrs["groups"] > 1:
-            attrs["groups"] = whole(count)
+            channels = attrs["groups"] = whole(count)
         elif not begins:
             filters = with_zeros(filters, 1, whole(channels))
-        op = Op(CONV2D_TO_BLOCKS if begins else CONV2D_BLOCKS, **attrs, pool=pool)
+        op = Op(CONV2D_TO_BLOCKS if begins else CONV2D_BLOCKS, **attrs, pool=pool, channels=channels)
         return op(self._outside(images) if begins else self._bits(images), filters)
 
     def _pooled(self, node: Apply) -> Variable | None:

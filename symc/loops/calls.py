@@ -90,7 +90,7 @@ _CONV = (
     "N", "C", "H", "W", "K", "R", "S", "OH", "OW",
     "stride_h", "stride_w", "pad_top", "pad_left", "dil_h", "dil_w", "groups", "flip",
 )  # fmt: skip
-_CONV_BLOCKS = (*_CONV, "pool_h", "pool_w")
+_CONV_BLOCKS = (*_CONV, "pool_h", "pool_w", "channels")
 _POOL = ("N", "H", "W", "OH", "OW", "win_h", "win_w", "stride_h", "stride_w", "pad_h", "pad_w", "mode")
 
 

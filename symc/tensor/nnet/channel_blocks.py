@@ -44,7 +44,7 @@ def _in_blocks(shape: Sequence[dims.Dim]) -> tuple[dims.Dim, ...]:
 
 
 def _maps(op: Op) -> Op:
-    return Op(CONV2D, **{k: v for k, v in op.attrs.items() if k != "pool"})
+    return Op(CONV2D, **{k: v for k, v in op.attrs.items() if k not in ("pool", "channels")})
 
 
 def _pool(op: Op) -> Op:
@@ -65,7 +65,7 @@ def _convolved_type(op: Op, maps: Sequence[dims.Dim], inputs: Sequence[Variable]
 
 def _conv_parameters(find: Callable[[Op, Sequence[Variable]], Geometry]) -> Callable[[Apply], list[dims.Dim]]:
     of_maps = geometry_parameters(find)
-    return lambda node: [*of_maps(node), *node.op["pool"]]
+    return lambda node: [*of_maps(node), *node.op["pool"], node.op["channels"]]
 
 
 def _images(op: Op, inputs: Sequence[Variable]) -> Geometry:
@@ -87,7 +87,8 @@ CONV2D_BLOCKS = record(
 """``(images in blocks, filters)``, with the attributes of a convolution; the maps are float32 in blocks.
 
 ``pool`` is the number of rows and columns of windows of the maps, of which the result has the maxima: ``(1, 1)`` for
-all pixels. Windows do not overlap, and rows and columns that fill none are left out.
+all pixels. Windows do not overlap, and rows and columns that fill none are left out. Filters have zeros for channels
+from ``channels`` on, which images have for the sake of whole blocks.
 """
 
 CONV2D_TO_BLOCKS = record(

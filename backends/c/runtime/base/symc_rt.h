@@ -200,7 +200,7 @@ SYMC_API int symc_conv2d_chain_part_f64(int stored, const int64_t *p);
  * K / 32, OH / pool_h, OW / pool_w, 32): the maxima of windows of pool_h rows and pool_w columns, which do not overlap; OH and
  * OW are before pooling. With an epilogue, a row of the output is a block of maps of an image, a column a pixel of 32 elements;
  * nothing is written to Y. There is one group, or with windows of one pixel as many as channels and filters.
- * p = {as above, pool_h, pool_w}; stored = {W}. */
+ * Filters have zeros for channels from `channels` on. p = {as above, pool_h, pool_w, channels}; stored = {W}. */
 SYMC_API void symc_conv2d_blocks_f32(void *const *bufs, const int64_t *p); /* bufs = {Y, X, W} */
 SYMC_API void symc_conv2d_blocks_stored_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 SYMC_API void symc_conv2d_blocks_epilogue_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);

@@ -104,6 +104,8 @@ static void run(direct *z)
         z->parts.count = chosen_parts();
 #endif
     z->steps = ceil_div(z->channels, BLOCK);
+    if (z->present % BLOCK)
+        z->parts.few = (int)ceil_div(z->present % BLOCK, 2), z->parts.last = (z->steps - 1) * z->taps * VL;
     z->apart = z->cols.up;
     if (z->blocked && z->rows.up * z->cols.up > 1) {
         z->planes_h = smaller(z->rows.up, window_size(&z->rows, 0, 1));
@@ -189,7 +191,7 @@ static const axis one_tap = {.up = 1, .down = 1, .taps = 1, .dil = 1};
 void symc_paired_blocks(const conv2d *v, const int64_t *pool, real *y, const void *x, const real *weights)
 {
     direct z = forward_of(v, y, x, weights);
-    z.blocked = 1, z.pool_h = pool[0], z.pool_w = pool[1];
+    z.blocked = 1, z.pool_h = pool[0], z.pool_w = pool[1], z.present = pool[2];
     run(&z);
 }
 
@@ -198,7 +200,7 @@ void symc_paired_to_blocks(const conv2d *v, const int64_t *pool, real *y, const 
 {
     direct z = forward_of(v, y, NULL, weights);
     z.blocked = 1, z.pool_h = pool[0], z.pool_w = pool[1], z.few = x, z.rows = z.cols = one_tap;
-    z.in_h = z.out_h, z.in_w = z.out_w, z.channels = z.weight_filter, z.weight_channel = 1;
+    z.in_h = z.out_h, z.in_w = z.out_w, z.channels = z.present = z.weight_filter, z.weight_channel = 1;
     run(&z);
 }
 #endif

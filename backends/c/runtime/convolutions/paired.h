@@ -23,7 +23,8 @@ HIDDEN int symc_paired_suits(const conv2d *v, int backward);
 HIDDEN void symc_paired_forward(const conv2d *v, float *y, const float *x, const float *weights);
 HIDDEN void symc_paired_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
 
-/* Of images in blocks, see symc_conv2d_blocks; `pool` are rows and columns of windows, which are in the maps. */
+/* Of images in blocks, see symc_conv2d_blocks; `pool` are rows and columns of windows, which are in the maps, and the channels
+ * that are other than zero. */
 HIDDEN void symc_paired_blocks(const conv2d *v, const int64_t *pool, float *y, const void *x, const float *weights);
 
 /* The same where each group has one channel and one filter; without windows. */

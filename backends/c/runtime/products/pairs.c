@@ -120,8 +120,20 @@ static tiles_kernel *const by_tiles[3][2][2] = {NAMES(1), NAMES(2), NAMES(3)};
 #endif
 
 #if SYMC_HAS_PAIRS
-INLINE void multiply_pairs(int rows, int vecs, int64_t pixel, int64_t steps, const block_step *list, const float *a,
-                           const float *b, float *c, int64_t ldc, int accumulate)
+/* Adds the products of one pair of each row, `apart` elements from one another, and of a row of B. */
+INLINE void add_pair(int rows, int vecs, const float *a, int64_t apart, const float *b, __m512 sum[8][2])
+{
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        __m512bh pair = (__m512bh)_mm512_set1_ps(a[r * apart]);
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            sum[r][v] = _mm512_dpbf16_ps(sum[r][v], pair, (__m512bh)_mm512_loadu_ps(b + v * VL));
+    }
+}
+
+INLINE void multiply_pairs(const pair_parts *parts, int rows, int vecs, int64_t pixel, int64_t steps, const block_step *list,
+                           const float *a, const float *b, float *c, int64_t ldc, int accumulate)
 {
     __m512 sum[8][2];
     UNROLL
@@ -132,16 +144,14 @@ INLINE void multiply_pairs(int rows, int vecs, int64_t pixel, int64_t steps, con
     }
     for (int64_t q = 0; q < steps; q++) {
         const float *p = a + list[q].a, *w = b + list[q].b * vecs * VL;
-        UNROLL_SOME
-        for (int i = 0; i < VL; i++, w += vecs * VL) {
-            UNROLL
-            for (int r = 0; r < rows; r++) {
-                __m512bh pair = (__m512bh)_mm512_set1_ps(p[r * pixel * VL + i]);
-                UNROLL
-                for (int v = 0; v < vecs; v++)
-                    sum[r][v] = _mm512_dpbf16_ps(sum[r][v], pair, (__m512bh)_mm512_loadu_ps(w + v * VL));
-            }
+        if (parts->few && list[q].b >= parts->last) {
+            for (int i = 0; i < parts->few; i++)
+                add_pair(rows, vecs, p + i, pixel * VL, w + i * vecs * VL, sum);
+            continue;
         }
+        UNROLL_SOME
+        for (int i = 0; i < VL; i++)
+            add_pair(rows, vecs, p + i, pixel * VL, w + i * vecs * VL, sum);
     }
     UNROLL
     for (int r = 0; r < rows; r++) {
@@ -151,12 +161,12 @@ INLINE void multiply_pairs(int rows, int vecs, int64_t pixel, int64_t steps, con
     }
 }
 
-static void by_vectors(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const float *a,
-                       const float *b, float *c, int64_t ldc, int accumulate)
+static void by_vectors(const pair_parts *parts, int64_t rows, int64_t cols, int64_t pixel, int64_t steps,
+                       const block_step *list, const float *a, const float *b, float *c, int64_t ldc, int accumulate)
 {
     while (rows > 0) {
         int some = rows >= 8 ? 8 : rows >= 4 ? 4 : 1;
-#define SOME(ROWS, VECS) multiply_pairs(ROWS, VECS, pixel, steps, list, a, b, c, ldc, accumulate)
+#define SOME(ROWS, VECS) multiply_pairs(parts, ROWS, VECS, pixel, steps, list, a, b, c, ldc, accumulate)
         if (cols > VL)
             some == 8 ? SOME(8, 2) : some == 4 ? SOME(4, 2) : SOME(1, 2);
         else
@@ -177,13 +187,13 @@ void symc_part_tile(const pair_parts *parts, int64_t rows, int64_t cols, int64_t
         return;
     }
 #endif
-    by_vectors(rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
+    by_vectors(parts, rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
 }
 
 void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const float *a,
                     const float *b, float *c, int64_t ldc, int accumulate)
 {
-    symc_part_tile(&(pair_parts){1, 0, 0, 0}, rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
+    symc_part_tile(&(pair_parts){.count = 1}, rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
 }
 
 void symc_pair_tiles_begin(void)

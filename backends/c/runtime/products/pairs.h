@@ -42,11 +42,13 @@ enum { NO_PAIRS, PAIRS_BY_VECTORS, PAIRS_BY_TILES };
 extern HIDDEN int symc_pairs;
 
 /* The number of parts of each operand of a product, and the elements between two parts of A, and rows between those of B.
- * `fetch`: each part of B is read for few tiles of A, so that those that follow in memory are fetched meanwhile. */
+ * `fetch`: each part of B is read for few tiles of A, so that those that follow in memory are fetched meanwhile. `few`: only so
+ * many pairs of steps that read B from `last` on are other than zero; or 0. */
 typedef struct {
     int count;
     int64_t a, b;
-    int fetch;
+    int fetch, few;
+    int64_t last;
 } pair_parts;
 
 /* Bits of the largest absolute value of some operands and of the smallest but zero: they are ordered like the values. */
