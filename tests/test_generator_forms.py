@@ -221,6 +221,14 @@ def test_parts_of_a_reduction_fill_vectors(rng):
     np.testing.assert_array_equal(largest, b.max((1, 2)))
 
 
+def test_sums_over_an_empty_axis_and_one_of_unknown_length():
+    """Their number of terms is known, although the length of one axis is not."""
+    x = T.tensor("float32", shape=(None, 9, None, 0))
+    f = symc.function([x], [x.sum((0, 3)), T.exp(x).prod((0, 1, 3)), symc.grad((x.sum((2, 3)) ** 2).sum(), x)])
+    sums, products, slope = f(np.zeros((4, 9, 5, 0), "float32"))
+    assert sums.tolist() == np.zeros((9, 5)).tolist() and products.tolist() == [1] * 5 and slope.shape == (4, 9, 5, 0)
+
+
 def test_tiny_rows_of_few_results_are_lanes(rng):
     """Rows of two elements, ten by ten: neither a loop over two elements nor lanes of it."""
     x, y = T.tensor("float32", shape=(50, 10, 2)), T.tensor("float32", shape=(50, 10))

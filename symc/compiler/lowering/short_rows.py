@@ -72,7 +72,8 @@ class ShortRows(Nest):
     def _elements(self) -> Iterator[None]:
         """Visit the positions along a row; what was computed at one of them is forgotten at the next."""
         outside = {a: (self.at[a], self.depth_of.get(a)) for a in self.inner}
-        for position in product(*(range(int(self.sizes[a])) for a in self.inner)):
+        sizes = [self.sizes[a] for a in self.inner]
+        for position in () if 0 in sizes else product(*(range(int(d)) for d in sizes)):
             for a, i in zip(self.inner, position):
                 self.at[a] = index(i)
                 self.depth_of[a] = 0
