@@ -42,7 +42,7 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         """Create the steps that compute the group's stored values."""
         if not self.group.inner:
             return [self.map()]
-        if self.has_short_rows() and not (self.may_be_short() and self.packs()):
+        if self.has_short_rows() and not (self.may_be_short() and self.gains_by_packing()):
             return [self.short_rows()]
         parts = self._parts() if self._single_phase() and self._worth_parts() else 1
         if type(parts) is int and parts == 1 and self.may_be_short():

@@ -12,6 +12,7 @@ from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.iteration import times_of_lanes
 from symc.compiler.lowering.nest import Level, Nest, is_sum
 from symc.compiler.lowering.reductions import Reductions, identity_of
+from symc.compiler.lowering.short_rows import FEWEST_ROWS
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import Indexed, Pointwise, Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, index, maximum, minimum, var
@@ -48,16 +49,23 @@ class ShortInCall(Reductions, Nest):
             return False
         if type(length) is int and length > LONGEST or not self._suits_lanes():
             return False
-        rows, terms = times_of_lanes(self.sizes[self.outer[-1]], length)
+        lanes = self.sizes[self.outer[-1]]
+        rows, terms = times_of_lanes(lanes, length)
         if type(rows) is int and type(terms) is int and rows > terms:
+            return False
+        if type(lanes) is int and lanes < FEWEST_ROWS and self._stores_rows():
             return False
         reads = self.operands()
         packed = sum(self._is_packed(found) for found in reads.values())
         return packed <= MOST_PACKED and all(len(found) < len(self.order) for found in reads.values())
 
-    def packs(self) -> bool:
-        """Whether operands have a stride along lanes, but are the same for many rows."""
-        return any(map(self._is_packed, self.operands().values()))
+    def gains_by_packing(self) -> bool:
+        """Whether operands have a stride along lanes, but are the same for many rows, and no result has a stride."""
+        return any(map(self._is_packed, self.operands().values())) and not self._stores_rows()
+
+    def _stores_rows(self) -> bool:
+        """Whether values along rows are stored: neighbouring lanes store far apart."""
+        return any(map(self.is_inner, self.group.stored))
 
     def _suits_lanes(self) -> bool:
         """Whether reductions have accumulators in registers, and no member is a gather."""
