@@ -58,7 +58,7 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         """
         rows = dims.product(self.sizes[a] for a in self.outer)
         few = type(rows) is int and rows < self.group.machine.min_rows
-        return few or any(isinstance(n.op.record.lower, Reduction) for n in self.group.members)
+        return few or bool(self.reducing)
 
     def _parts(self) -> dims.Dim:
         """The number of parts of every reduction; it may depend on the sizes of a call."""
@@ -67,12 +67,12 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         terms = dims.product(self.sizes[a] for a in self.inner)
         if not machine.rows:
             few = type(outputs) is int and outputs <= machine.few_results
-            if not few and self.columns_last():
-                return (
-                    self._parts_of_tall(outputs, terms) if type(outputs) is int else self._parts_of_any(outputs, terms)
-                )
-            if not few:
+            if not few and not self.columns_last():
                 return 1
+            if type(outputs) is not int:
+                return self._parts_of_any(outputs, terms)
+            if not few:
+                return self._parts_of_tall(outputs, terms)
             elements = dims.mul(terms, outputs)
             if type(elements) is int and elements <= machine.split_above:
                 return 1
@@ -126,9 +126,7 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
     def _single_phase(self) -> bool:
         if any(self.is_inner(v) and self.level(v) for v in self.group.stored):
             return False
-        return all(
-            self.level(n.outputs[0]) == 1 for n in self.group.members if isinstance(n.op.record.lower, Reduction)
-        )
+        return all(self.level(n.outputs[0]) == 1 for n in self.reducing)
 
     def _split(self, pieces: dims.Dim) -> list[Step]:
         """Create parallel partial reductions over pieces of one inner axis, and a small kernel that combines them."""

@@ -52,7 +52,10 @@ def times_of_lanes(results: dims.Dim, terms: dims.Dim) -> tuple[dims.Dim, dims.D
 
 
 class GroupIteration:
-    """The axes of a group: their ``sizes``, their ``order`` in memory, and the ``inner`` and ``outer`` axes."""
+    """The axes of a group: their ``sizes``, their ``order`` in memory, and the ``inner`` and ``outer`` axes.
+
+    ``reducing`` are the members that are reductions.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class GroupIteration:
         self.ref_of = ref_of
         self.new_buffer = new_buffer
         self.node_of = {node.outputs[0]: node for node in group.members}
+        self.reducing = [node for node in group.members if isinstance(node.op.record.lower, Reduction)]
         self.iteration_maps = dict(group.iteration_maps)
         self.reduction_iteration_maps: dict[Variable, IterationMap] = {}
         order = list(group.order or ())
@@ -262,11 +266,7 @@ class GroupIteration:
 
     def reductions_at(self, phase: int) -> list[Variable]:
         """The reductions whose terms are known in this phase."""
-        return [
-            n.outputs[0]
-            for n in reversed(self.group.members)
-            if isinstance(n.op.record.lower, Reduction) and self.level(n.outputs[0]) == phase + 1
-        ]
+        return [n.outputs[0] for n in reversed(self.reducing) if self.level(n.outputs[0]) == phase + 1]
 
     def phases(self) -> int:
         """The number of successive loops over the inner axes."""

@@ -84,8 +84,7 @@ class Reductions(Nest):
     def most_columns(self) -> int:
         """The largest width of a block: phases after the first find it in the cache, and so do its accumulators."""
         machine = self.group.machine
-        reductions = sum(isinstance(n.op.record.lower, Reduction) for n in self.group.members)
-        most = machine.most_columns // max(reductions, 1)
+        most = machine.most_columns // max(len(self.reducing), 1)
         terms = dims.product(self.sizes[a] for a in self.inner)
         if self._passes() > 1:
             most = min(most, CACHED // terms) if type(terms) is int and terms else 0

@@ -69,8 +69,7 @@ class ShortInCall(Reductions, Nest):
 
     def _suits_lanes(self) -> bool:
         """Whether reductions have accumulators in registers, and no member is a gather."""
-        reductions = [n for n in self.group.members if isinstance(n.op.record.lower, Reduction)]
-        if any(n.outputs[0].dtype in ("bool", "float16") for n in reductions):
+        if any(n.outputs[0].dtype in ("bool", "float16") for n in self.reducing):
             return False
         return not any(map(self._picks_rows, self.group.members))
 

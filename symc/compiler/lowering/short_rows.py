@@ -33,8 +33,7 @@ class ShortRows(Nest):
         if not machine.short_row or type(length) is not int or length > machine.short_row or not self.outer:
             return False
         last = self.sizes[self.outer[-1]]
-        along = sum(self.is_inner(v) for v in self.iteration_maps)
-        along += sum(isinstance(n.op.record.lower, Reduction) for n in self.group.members)
+        along = sum(self.is_inner(v) for v in self.iteration_maps) + len(self.reducing)
         enough = FEWEST_TINY if length <= TINY else FEWEST_ROWS
         return length * along <= MOST_COPIES and not (type(last) is int and last < enough)
 

@@ -11,7 +11,6 @@ from symc.compiler.lowering.nest import TURNED
 from symc.compiler.lowering.short_in_call import MOST_PACKED, ShortInCall
 from symc.compiler.lowering.short_rows import FEWEST_ROWS
 from symc.graph import Variable
-from symc.graph.op import Reduction
 from symc.loops.expr import Expr, call, index, minimum, var
 from symc.loops.ir import Alloc, Load, Step, Store
 
@@ -27,24 +26,20 @@ class TurnedRows(ShortInCall):
     """The form of short rows of a matrix."""
 
     def may_turn_rows(self) -> bool:
-        """Whether rows may be short in a call, all operands suit."""
+        """Whether rows may be short in a call, all operands suit, and there are sums of lanes to be avoided."""
         if not self.group.machine.short_row or len(self.inner) != 1 or not self.outer or self.columns_last():
             return False
         length, rows = self.sizes[self.inner[0]], self.sizes[self.outer[-1]]
         if type(length) is int and length > self._longest() or type(rows) is int and rows < FEWEST_ROWS:
             return False
-        if not self._suits_lanes() or not self._turned_operands() or not self._reductions():
+        if not self._suits_lanes() or not self._turned_operands() or not self.reducing:
             return False
         rows_kept = len(self._worth_keeping()) + sum(self.is_inner(v) for v in self.group.stored)
         return len(self._turned_operands()) <= MOST_PACKED and len(self._turned_operands()) + rows_kept <= MOST_ROWS
 
     def _longest(self) -> int:
         """The number of elements up to which a loop over each row would take longer."""
-        return LONGEST if self._reductions() > 1 else LONGEST_SINGLE
-
-    def _reductions(self) -> int:
-        """The number of reductions: without any, there are no sums of lanes to be avoided."""
-        return sum(isinstance(n.op.record.lower, Reduction) for n in self.group.members)
+        return LONGEST if len(self.reducing) > 1 else LONGEST_SINGLE
 
     def _turned_operands(self) -> list[tuple[Variable, tuple[int, ...]]]:
         """The operands of which each row follows the previous one."""
