@@ -152,7 +152,8 @@ VM_INLINE v_i64 viota_i64(void) { return (v_i64){VM_EACH_LANE(VM_NUMBER)}; }
 VM_ALL_TYPES(VM_DEFINE_MEMORY)
 #undef VM_DEFINE_MEMORY
 
-/* Reading and writing the first n lanes: masked moves where the machine has them, a copy of n elements elsewhere. */
+/* Reading and writing the first n lanes: by masked moves where the machine has them for elements of this size, else in pieces
+ * of 8, 4, 2 and 1 of them. A copy of n elements would be a call. */
 #if VM_AVX512_BUILTINS
 typedef char vb_i8 __attribute__((vector_size(16)));
 typedef long long vb_i64 __attribute__((vector_size(64)));
@@ -197,15 +198,50 @@ VM_DEFINE_PARTIAL_1(u32, uint32_t, int, vp_i32, VM_LOAD32, VM_STORE32, uint16_t)
 VM_DEFINE_PARTIAL_2(i64, int64_t, long long, vb_i64, VM_LOAD64, VM_STORE64, uint8_t)
 VM_DEFINE_PARTIAL_2(u64, uint64_t, long long, vb_i64, VM_LOAD64, VM_STORE64, uint8_t)
 #else
-#define VM_DEFINE_PARTIAL(T, S, B, M)                                                              \
-    VM_INLINE v_##T vload_n_##T(const S *p, int64_t n) {                                           \
-        v_##T r = {0};                                                                             \
-        __builtin_memcpy(&r, p, (unsigned long)n * sizeof(S));                                     \
-        return r;                                                                                  \
-    }                                                                                              \
-    VM_INLINE void vstore_n_##T(S *p, v_##T x, int64_t n) {                                        \
-        __builtin_memcpy(p, &x, (unsigned long)n * sizeof(S));                                     \
+#define VM_SOME_LANES(k)                                                         \
+    if ((n & (k)) && (k) <= VM_LANES) {                                          \
+        __builtin_memcpy(to + i, from + i, ((k) <= VM_LANES ? (k) : 1) * sizeof *to); \
+        i += (k);                                                                \
     }
+#define VM_DEFINE_PARTIAL_LOAD(T, S)                  \
+    VM_INLINE v_##T vload_n_##T(const S *from, int64_t n) { \
+        vu_##T r = {{0}};                             \
+        S *to = r.lane;                               \
+        int i = 0;                                    \
+        VM_SOME_LANES(16) VM_SOME_LANES(8) VM_SOME_LANES(4) VM_SOME_LANES(2) VM_SOME_LANES(1) \
+        return r.v;                                   \
+    }
+#define VM_DEFINE_PARTIAL_STORE(T, S)                            \
+    VM_INLINE void vstore_n_##T(S *to, v_##T x, int64_t n) {     \
+        const vu_##T r = {x};                                    \
+        const S *from = r.lane;                                  \
+        int i = 0;                                               \
+        VM_SOME_LANES(16) VM_SOME_LANES(8) VM_SOME_LANES(4) VM_SOME_LANES(2) VM_SOME_LANES(1) \
+    }
+#define VM_DEFINE_PARTIAL(T, S, B, M) VM_JOIN(VM_PARTIAL_LOAD_, B)(T, S) VM_DEFINE_PARTIAL_STORE(T, S)
+#define VM_PARTIAL_LOAD_16 VM_DEFINE_PARTIAL_LOAD
+#define VM_PARTIAL_LOAD_32 VM_DEFINE_PARTIAL_LOAD
+#if VM_REGISTER == 32 && VM_HAS_BUILTIN(__builtin_ia32_maskloadd256) && VM_HAS_BUILTIN(__builtin_ia32_maskloadq256)
+/* What is read are whole numbers, whatever they stand for. Masked stores take dozens of steps on some processors. */
+typedef int32_t vm_four_bytes __attribute__((vector_size(32), may_alias));
+typedef long long vm_eight_bytes __attribute__((vector_size(32), may_alias));
+#define VM_PARTIAL_LOAD_64(T, S)                                                                              \
+    VM_INLINE v_##T vload_n_##T(const S *p, int64_t n) {                                                      \
+        const vm_four_bytes first = viota_i32() < vset1_i32((int32_t)n);                                      \
+        return (v_##T)__builtin_ia32_maskloadd256((const vm_four_bytes *)(const void *)p, first);             \
+    }
+#define VM_PARTIAL_LOAD_128(T, S)                                                                             \
+    VM_INLINE v_##T vload_n_##T(const S *p, int64_t n) {                                                      \
+        vu_##T r;                                                                                             \
+        const vm_eight_bytes lane = {0, 1, 2, 3}, low = lane < (long long)n, high = lane + 4 < (long long)n;  \
+        r.p[0] = (vp_##T)__builtin_ia32_maskloadq256((const vm_eight_bytes *)(const void *)p, low);           \
+        r.p[1] = (vp_##T)__builtin_ia32_maskloadq256((const vm_eight_bytes *)(const void *)(p + 4), high);    \
+        return r.v;                                                                                           \
+    }
+#else
+#define VM_PARTIAL_LOAD_64 VM_DEFINE_PARTIAL_LOAD
+#define VM_PARTIAL_LOAD_128 VM_DEFINE_PARTIAL_LOAD
+#endif
 VM_ALL_TYPES(VM_DEFINE_PARTIAL)
 #undef VM_DEFINE_PARTIAL
 #endif
