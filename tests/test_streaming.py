@@ -1,5 +1,7 @@
 """Large results are stored past the caches, and hold the same values as if they were not."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,9 @@ c = pytest.importorskip("symc_backends.c.streaming")
 
 @pytest.fixture
 def everything(monkeypatch):
-    """Every result counts as large."""
+    """Every result counts as large, and every row as long."""
     monkeypatch.setattr(c, "LEAST_BYTES", 8)
+    monkeypatch.setattr(c, "LEAST_ROW_BYTES", 8)
 
 
 def text_of(f):
@@ -32,6 +35,21 @@ def test_results_of_any_length_and_alignment(everything, dtype):
         wanted = [a[1:] * 2, a * 3, a.T + 1, a[:, 1:] - a[:, :-1], np.concatenate([a, a + a], 1)]
         for found, right in zip(f(a), wanted):
             np.testing.assert_array_equal(found, right)
+
+
+@pytest.mark.parametrize("dtype, size", [("float32", 4), ("float64", 8)])
+def test_short_rows_that_end_inside_of_a_line_are_stored_as_usual(monkeypatch, dtype, size):
+    """A line that two kinds of stores share is moved several times: rows of 28 floats took 20 times as long."""
+    monkeypatch.setattr(c, "LEAST_BYTES", 8)
+    f = symc.function([x := T.tensor(dtype, shape=(None, None, None))], T.repeat(x, 3, axis=1))
+    text = text_of(f)
+    (condition,) = set(re.findall(r"const int far_b1 = past_b1 && (.+?); \(void\)", text)) or {""}
+    condition = re.sub(r"\(int64_t\)sizeof\(\w+\)", str(size), condition.replace("||", "or"))
+    large = {end: bool(eval(condition, {"end": end})) for end in (1, 7, 28, 64, 1001, 1024, 40_000, 40_001)}
+    assert large == {1: False, 7: False, 28: size == 8, 64: True, 1001: False, 1024: True, 40_000: True, 40_001: True}
+    for shape in [(2, 3, 5), (3, 2, 28), (1, 2, 1001), (2, 1, 64)]:
+        a = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+        np.testing.assert_array_equal(f(a), np.repeat(a, 3, 1))
 
 
 def test_a_sum_beside_a_result(everything):

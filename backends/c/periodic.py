@@ -15,6 +15,7 @@ from typing import NamedTuple
 from symc.loops.expr import Expr, call, coefficient, index, names_in, parts, substituted
 from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store
 from symc_backends.c.dialect import LANES
+from symc_backends.c.streaming import row_flags
 from symc_backends.c.vector import VectorBody, can_vectorise, is_affine
 
 __all__ = ["Periodic", "emit_periodic", "periodic"]
@@ -186,6 +187,7 @@ def emit_periodic(
     spread = 1 << SPREAD
     lines = [
         f"{{ const int64_t end = {scalar(loop.extent)}, start = {scalar(shared.start)}; int64_t {i} = 0;",
+        *row_flags(loop, streamed),
         f"while ({i} < end) {{ const int64_t next = {i} + {period} - (start + {i} & {period - 1});",
         f"if (next == {i} + {period}) for (; {i} + {period} <= end; {i} += {period})",
         f"for (int64_t {i}_ = {i}; {i}_ < {i} + {spread}; {i}_ += {LANES}) {{",

@@ -16,6 +16,7 @@ from symc.loops.functions import FUNCTIONS
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import Register, is_narrow
 from symc_backends.c.dialect import LANES, TAG
+from symc_backends.c.streaming import row_flags
 from symc_backends.c.vector import VectorBody, is_affine
 
 __all__ = ["INTERLEAVED", "JAMMED", "emit_simd"]
@@ -87,6 +88,7 @@ class _SimdLoop:
     def lines(self, is_register: Callable[[str], bool]) -> list[str]:
         i, scalar, pointer = self.loop.index, self.scalar, self.pointer
         lines = [f"{{ const int64_t end = {scalar(self.loop.extent)}; int64_t {i} = 0;"]
+        lines += row_flags(self.loop, self.streamed)
         for register in self.registers.values():
             lines += register.declared()
         sums = [register for register in self.registers.values() if register.total]
@@ -189,7 +191,7 @@ def _first_streamed(
     stores = [s for s in loop.body if not isinstance(s, (Let, Load))]
     if not all(isinstance(s, Store) and s.buffer in streamed for s in stores):
         return ""
-    past = " && ".join(dict.fromkeys(f"past_{s.buffer}" for s in stores if isinstance(s, Store)))
+    past = " && ".join(dict.fromkeys(f"far_{s.buffer}" for s in stores if isinstance(s, Store)))
     definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
     inside = {s.name for s in loop.body if isinstance(s, (Let, Load))}
     for s in stores:

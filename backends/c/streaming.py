@@ -2,7 +2,8 @@
 
 A store to memory that is in no cache reads the line first, and a result that is larger than the caches drives out what
 else they hold. Streaming stores do neither. They need whole lines: a loop that stores so begins with the elements in
-front of the first line.
+front of the first line. A line that is stored in part past the caches, in part as usual, is moved several times; so a
+loop has whole vectors alone, or so many that the lines at both its ends do not matter.
 
 Whether a result is large is known at call time. Results that any step of the program reads are stored as usual, and so
 are those that share the memory of an operand.
@@ -11,16 +12,21 @@ are those that share the memory of an operand.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from symc.loops.expr import Expr
-from symc.loops.ir import Accumulate, Call, For, Host, If, Kernel, Load, Program, Statement, Step, roots
+from symc.loops.ir import Accumulate, Call, For, Host, If, Kernel, Load, Program, Statement, Step, Store, roots
 from symc_backends.c.dialect import CTYPE
 
-__all__ = ["LEAST_BYTES", "finished", "flags", "streamed_buffers", "unread_results"]
+__all__ = ["LEAST_BYTES", "finished", "flags", "row_flags", "streamed_buffers", "unread_results"]
 
 LEAST_BYTES = 16 << 20
 """The size from which on results are stored past the caches."""
+
+LEAST_ROW_BYTES = 32768
+"""The bytes that a loop stores one after another from which on it stores any number of them so."""
+WHOLE_BYTES = 32
+"""Fewer are stored so in multiples of this size."""
 
 _SIZES = {"float32": 4, "int32": 4, "uint32": 4, "float64": 8, "int64": 8, "uint64": 8}
 
@@ -78,7 +84,18 @@ def flags(kernel: Kernel, streamed: dict[str, Expr], scalar: Callable[[Expr], st
     return lines
 
 
+def row_flags(loop: For, streamed: Collection[str]) -> list[str]:
+    """C lines that define, for each of these buffers a loop of ``end`` elements stores to, whether to stream to it."""
+    stores = {s.buffer: s.value.dtype for s in loop.body if isinstance(s, Store) and s.buffer in streamed}
+    lines = []
+    for name, dtype in stores.items():
+        size = f"end * (int64_t)sizeof({CTYPE[dtype]})"
+        large = f"({size} >= {LEAST_ROW_BYTES} || {size} % {WHOLE_BYTES} == 0)"
+        lines.append(f"const int far_{name} = past_{name} && {large}; (void)far_{name};")
+    return lines
+
+
 def finished(streamed: dict[str, Expr], lines: Sequence[str]) -> list[str]:
     """C lines that end a function: what its ``lines`` stored so must be visible to other threads."""
-    used = [f"past_{name}" for name in streamed if any("vput_" in line and f"past_{name})" in line for line in lines)]
+    used = [f"past_{name}" for name in streamed if any("vput_" in line and f"far_{name})" in line for line in lines)]
     return [f"if ({' | '.join(used)}) vstream_fence();"] if used else []

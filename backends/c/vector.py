@@ -285,7 +285,7 @@ class VectorBody:
             if self.partial:
                 self.add(f"vstore_n_{tag}({pointer} + {start}, {text}, left);")
             elif s.buffer in self.streamed:
-                self.add(f"vput_{tag}({pointer} + {start}, {text}, past_{s.buffer});")
+                self.add(f"vput_{tag}({pointer} + {start}, {text}, far_{s.buffer});")
             else:
                 self.add(f"vstore_{tag}({pointer} + {start}, {text});")
             return
