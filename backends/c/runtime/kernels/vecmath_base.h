@@ -101,6 +101,20 @@ VM_DEFINE_ROUNDING(floor, 9)
 VM_DEFINE_ROUNDING(ceil, 10)
 VM_DEFINE_ROUNDING(trunc, 11)
 #undef VM_DEFINE_ROUNDING
+#elif VM_REGISTER == 32 && defined(__GNUC__) && !defined(__clang__)
+#define VM_DEFINE_ROUNDING(NAME, HOW)                                                              \
+    VM_INLINE v_f32 vm_##NAME##_f32(v_f32 x) { return __builtin_ia32_roundps256(x, HOW); }         \
+    VM_INLINE v_f64 vm_##NAME##_f64(v_f64 x) {                                                     \
+        vu_f64 u = {x}, r;                                                                         \
+        r.p[0] = __builtin_ia32_roundpd256(u.p[0], HOW);                                           \
+        r.p[1] = __builtin_ia32_roundpd256(u.p[1], HOW);                                           \
+        return r.v;                                                                                \
+    }
+VM_DEFINE_ROUNDING(rint, 8)
+VM_DEFINE_ROUNDING(floor, 9)
+VM_DEFINE_ROUNDING(ceil, 10)
+VM_DEFINE_ROUNDING(trunc, 11)
+#undef VM_DEFINE_ROUNDING
 #elif VM_HAS_BUILTIN(__builtin_elementwise_roundeven)
 #define VM_DEFINE_ROUNDING(T)                                                                     \
     VM_INLINE v_##T vm_rint_##T(v_##T x) { return __builtin_elementwise_roundeven(x); }           \

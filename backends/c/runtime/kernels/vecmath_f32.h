@@ -30,6 +30,19 @@ VM_INLINE v_f32 vexp_core_f32(v_f32 x) {
     return vscale_f32(1.0f + (r + vexp_tail_f32(r)), n);
 }
 
+/* The same for -87 <= x <= 88, whose results are normal numbers: without an instruction for it, a power of two is added to the
+ * exponent, from where the sum with VM_MAGIC_F32 has it. */
+VM_INLINE v_f32 vexp_normal_f32(v_f32 x) {
+#if VM_AVX512_BUILTINS
+    return vexp_core_f32(x);
+#else
+    v_f32 shifted = vfma_f32(x, vset1_f32(VM_LOG2E_F32), vset1_f32(VM_MAGIC_F32)), n = shifted - VM_MAGIC_F32;
+    v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), x);
+    v_f32 r = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high);
+    return (v_f32)((v_u32)(1.0f + (r + vexp_tail_f32(r))) + ((v_u32)shifted << 23));
+#endif
+}
+
 VM_INLINE v_f32 vm_exp_f32(v_f32 x) { return vexp_core_f32(vclamp_f32(x, -104.0f, 89.0f)); }
 
 VM_INLINE v_f32 vm_exp2_f32(v_f32 x) {
@@ -308,7 +321,7 @@ VM_INLINE v_f32 vm_erf_f32(v_f32 x) {
     VM_HORNER_F32(g, c, 0x1.444132p-1f);
     VM_HORNER_F32(g, c, 0x1.212916p+0f);
     VM_HORNER_F32(g, c, -0x1.763d4cp-13f);
-    v_f32 near = vfma_f32(p, a, a), far = 1.0f - vexp_core_f32(-g);
+    v_f32 near = vfma_f32(p, a, a), far = 1.0f - vexp_normal_f32(-g);
     return vflip_f32(vselect_f32(vlt_f32(a, vset1_f32(0.94f)), near, far), vsign_f32(x));
 }
 
