@@ -14,6 +14,7 @@ from symc.graph import dims
 from symc.loops.ir import Buffer, Check, walk
 from symc.runtime.code import Code
 from symc.runtime.definition import Definition
+from symc.runtime.index_errors import rejected
 from symc.runtime.memory_use import explained
 from symc.runtime.preparation import Compile, Preparation
 from symc.runtime.profile import costs, methods
@@ -173,7 +174,9 @@ class Specialisation(Code):
     def fail(self, status: int, arrays: Sequence[Any]) -> None:
         """Raise the error for a call that ended with this status."""
         kind = GuardError if status in self.shape_codes else IndexError
-        raise call_error(kind, f"{self.owner.name}(): {self.program.messages[status - 1]}\n{self.given(arrays)}")
+        message = self.program.messages[status - 1]
+        found = rejected(self.owner, message, arrays) if kind is IndexError else ""
+        raise call_error(kind, f"{self.owner.name}(): {message}{found}\n{self.given(arrays)}")
 
     def negative(self, b: Buffer, axis: int, size: int, arrays: Sequence[Any]) -> GuardError:
         """The error for a buffer that would have a negative dim."""

@@ -35,6 +35,7 @@ from symc.compiler.rewrite.patterns import (
     wildcards,
 )
 from symc.compiler.value_numbering import ValueNumbering
+from symc.errors import building_at
 from symc.graph import Apply, Graph, Variable
 from symc.graph.guards import collecting
 from symc.graph.op import Op, Record
@@ -287,7 +288,8 @@ def simplifier(rules: RuleList, specialised: bool, order: Sequence[Apply]) -> Ca
         # earlier pass do not apply now
         todo = rules if node.unchanged_by is None else rules.without(node.unchanged_by)
         for rule in todo.candidates(node):
-            found = rule(node, memo)
+            with building_at(node.outputs[0].location):  # what a rule builds keeps the user's line
+                found = rule(node, memo)
             if found is not None and found is not node.outputs[0] and not failures.lost(node, found):
                 left -= 1
                 latest.append(rule.name)
