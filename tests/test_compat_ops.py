@@ -796,3 +796,67 @@ def test_reductions_bit_by_bit_of_nothing():
     assert computed(CAReduce(scalar.and_, axis=0), x[:0]).tolist() == [-1, -1, -1]
     assert computed(CAReduce(scalar.or_, axis=0), x[:0]).tolist() == [0, 0, 0]
     assert computed(CAReduce(scalar.add, axis=1), x > 5).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("name", ["ceil", "floor", "trunc"])
+def test_roundings_of_integers_are_floats(name):
+    import theano.tensor as tensor
+
+    function, values = getattr(tensor, name), np.array([-3, 0, 7])
+    for dtype, wanted in (("int8", "float32"), ("int64", "float64"), ("bool", "float32"), ("float32", "float32")):
+        given = values.astype(dtype)
+        found = computed(function, given)
+        assert found.dtype == wanted and np.array_equal(found, given)
+    x = tensor.dvector("x")
+    assert function(x).owner.op == function
+    assert np.array_equal(computed(function, values / 2), getattr(np, name)(values / 2))
+
+
+def test_arange_has_the_dtype_of_its_arguments_together():
+    import theano.tensor as tensor
+
+    n, f, d = tensor.iscalar("n"), tensor.fscalar("f"), tensor.dscalar("d")
+    small = tensor.bscalar("small")
+    for arguments, wanted in [
+        ((n,), "int64"), ((f,), "float32"), ((small, f), "float32"), ((n, f), "float64"), ((f, d), "float64"),
+        ((0.5, f), "float32"), ((0.1, f), "float64"), ((0, n, 0.25), "float64"),
+    ]:  # fmt: skip
+        assert tensor.arange(*arguments).dtype == wanted
+    assert tensor.arange(n, f, dtype="float32").dtype == "float32"
+    assert np.array_equal(tensor.arange(n, f).eval({n: 1, f: 3.5}), [1, 2, 3])
+
+
+def test_dtypes_of_numbers_in_a_block():
+    import theano.tensor as tensor
+    from theano.scalar import autocast_float_as
+
+    x, y = tensor.fvector("x"), tensor.dvector("y")
+    with autocast_float_as("float32"):
+        assert (x * 1.1).dtype == "float32" and (y * 1.1).dtype == "float64"
+        with autocast_float_as("float64"):
+            assert (x * 1.5).dtype == "float64"
+        assert (1.1 - x).dtype == "float32"
+    assert (x * 1.1).dtype == "float64" and (x * 1.5).dtype == "float32"
+
+
+def test_numbers_that_are_stacked_adapt():
+    import theano.tensor as tensor
+
+    f, n = tensor.fscalar("f"), tensor.bscalar("n")
+    for entries, wanted in (([1, f], "float32"), ([0.5, f], "float32"), ([0.1, f], "float64"), ([300, n], "int16")):
+        assert tensor.stack(entries).dtype == wanted
+    assert np.array_equal(tensor.stack([300, n]).eval({n: -3}), [300, -3])
+    assert tensor.as_tensor_variable([1, f]).dtype == "float32"
+
+
+def test_same_graphs_with_replacements_in_both():
+    import theano.tensor as tensor
+    from theano.gof.graph import is_same_graph
+
+    x, y, z = tensor.vectors("xyz")
+    t = x * y
+    for a, b, givens, wanted in [
+        (x, t, {}, False), (x, t, {t: x}, True), (x * x, x * y, {y: x}, True), (x * 2, y * 2, [(x, y)], True),
+        (x * x + z, x * y + t, {y: x}, False), (x * x + z, x * y + t, {y: x, t: z}, True),
+    ]:  # fmt: skip
+        assert is_same_graph(a, b, givens) is wanted and is_same_graph(b, a, givens) is wanted

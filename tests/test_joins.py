@@ -140,3 +140,13 @@ def test_what_is_repeated_is_cut_before() -> None:
     c = c[:, None]
     expected = np.maximum((np.concatenate([a, b], axis=1) - c) * (c / np.sqrt(c + 1)), 0)
     np.testing.assert_allclose(f(a, b, c[:, 0]), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_stacked_numbers_adapt_to_the_others():
+    f, n = T.fscalar("f"), T.bscalar("n")
+    for floatX in ("float32", "float64"):
+        with symc.config.change(floatX=floatX):
+            assert T.stack([0.5, f]).dtype == T.stack([f, 1]).dtype == (f + 0.5).dtype == "float32"
+            assert T.stack([1, n]).dtype == "int8" and T.stack([300, n]).dtype == "int16"
+            assert T.stack([1, 0.5]).dtype == floatX and T.stack([1, 2]).dtype == "int64"
+    assert np.array_equal(symc.function([n], T.stack([300, n], axis=0))(-7), [300, -7])

@@ -12,13 +12,14 @@ from symc import sparse
 from symc.compat.errors import kind_in_theano
 from symc.compat.function import mention
 from symc.compat.numpy_streams import words_of
+from symc.compat.scalars import autocast_float
 from symc.compat.sparse import cast as cast_sparse
 from symc.compat.storage import PARTS
 from symc.compat.types import METHODS
 from symc.config import config
 from symc.errors import name_kinds
 from symc.graph import Apply, Constant, SharedVariable, Variable, dtypes, guards
-from symc.graph.dtypes import FLOATS, SIGNED
+from symc.graph.dtypes import SIGNED
 from symc.graph.types import TensorType
 from symc.runtime import evaluation
 from symc.runtime.arguments import In
@@ -29,7 +30,7 @@ from symc.tensor.basic import as_tensor
 from symc.tensor.complex_numbers.parts import held as made_of
 from symc.tensor.complex_numbers.parts import imag, real
 from symc.tensor.complex_numbers.rules import RULES
-from symc.tensor.joining import join, stack
+from symc.tensor.joining import stack
 from symc.tensor.keywords import also_named
 from symc.tensor.linalg import dot
 from symc.tensor.pointwise import Elementwise
@@ -49,11 +50,11 @@ def _modules_of(*functions: Any) -> frozenset[str]:
 
 
 _OPERATORS = _modules_of(
-    dtypes.promote, as_tensor, type(ew.exp), type(bessel.jv), Variable.__neg__, Variable.__add__
+    dtypes.promote, as_tensor, type(ew.exp), type(bessel.jv), Variable.__neg__, Variable.__add__, stack
 ) | {__name__}  # fmt: skip
 """Modules through which an operator passes on its way from the program to the rule."""
 
-_FUNCTIONS = _OPERATORS | _modules_of(where, join, also_named, dot, sparse.dot, sparse.neg, sparse.lt) | {ew.__name__}
+_FUNCTIONS = _OPERATORS | _modules_of(where, also_named, dot, sparse.dot, sparse.neg, sparse.lt) | {ew.__name__}
 """Those of functions too that combine operands of the program; some of them contain numbers of their own."""
 
 
@@ -108,12 +109,16 @@ class TheanoRules:
         value = np.asarray(value)
         if value.dtype.kind not in "iuf":
             return None
-        if value.dtype.kind == "f" and config.floatX == "float32":
-            return "float32"
-        candidates = FLOATS[1:] if value.dtype.kind == "f" else SIGNED
+        if value.dtype.kind == "f":
+            allowed = autocast_float.dtypes
+            if config.floatX != "float64" and config.floatX in allowed:
+                return config.floatX
+            candidates = [d for d in allowed if d != "float16" or config.floatX == "float16"]
+        else:
+            candidates = list(SIGNED)
         with np.errstate(all="ignore"):
             fitting = (d for d in candidates if np.array_equal(value.astype(d), value, equal_nan=True))
-        return next(fitting, value.dtype.name)
+        return next(fitting, candidates[-1])
 
     def narrowing(self, value: Any, dtype: str) -> bool | None:
         """Whether a value that a program gives may lose digits: a Python float for floatX alone; None: symc's rule."""

@@ -169,11 +169,12 @@ def clone(
     return list(fresh.values()), clone_with(list(o), fresh)
 
 
-def _same(a: Variable, b: Variable, known: dict[Variable, Variable]) -> bool:
+def _same(a: Variable, b: Variable, known: Mapping[Variable, Variable], givens: Mapping[Variable, Variable]) -> bool:
+    """Whether ``a`` is ``b`` if ``known`` stand for each other and ``givens`` are replaced in both."""
     pending = [(a, b)]
     seen: set[tuple[Variable, Variable]] = set()
     while pending:
-        u, v = pending.pop()
+        u, v = (givens.get(side, side) for side in pending.pop())
         if known.get(u, u) is v or (u, v) in seen:
             continue
         seen.add((u, v))
@@ -194,14 +195,12 @@ def equal_computations(
 ) -> bool:
     """Whether two lists of expressions are the same if every ``in_xs`` stands for the ``in_ys`` beside it."""
     known = dict(zip(in_xs, in_ys))
-    return len(xs) == len(ys) and all(x.type == y.type and _same(x, y, known) for x, y in zip(xs, ys))
+    return len(xs) == len(ys) and all(x.type == y.type and _same(x, y, known, {}) for x, y in zip(xs, ys))
 
 
 def is_same_graph(var1: Variable, var2: Variable, givens: Any = None, debug: bool = False) -> bool:
     """Whether two expressions are the same, with the replacements ``givens`` (a dict or pairs) made in both."""
-    pairs = list(givens.items()) if isinstance(givens, Mapping) else list(givens or ())
-    known = {v: w for v, w in pairs} | {w: v for v, w in pairs}
-    return var1.type == var2.type and _same(var1, var2, known)
+    return var1.type == var2.type and _same(var1, var2, {}, dict(givens or ()))
 
 
 def view_roots(v: Variable) -> list[Variable]:

@@ -137,10 +137,7 @@ autocast_float = _Autocast(("float16", "float32", "float64"))
 
 
 class autocast_float_as:  # noqa: N801 - Theano's name
-    """A ``with`` block in which ``autocast_float.dtypes`` are others.
-
-    Numbers written in Python adapt to the arrays beside them here, and do not depend on it.
-    """
+    """A ``with`` block in which ``autocast_float.dtypes`` are others: the dtypes of floats written beside arrays."""
 
     def __init__(self, *dtypes: str) -> None:
         self.dtypes = dtypes

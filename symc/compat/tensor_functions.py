@@ -8,11 +8,12 @@ import numpy as np
 
 import symc.tensor as T
 from symc.graph import Apply, Constant, Variable
-from symc.graph.dtypes import COMPLEX
+from symc.graph.dtypes import COMPLEX, FLOATS
+from symc.tensor.pointwise import Elementwise
 
 __all__ = [
-    "as_tensor_variable", "batched_dot", "ceil_intdiv", "clip", "conj", "fill", "flatnonzero", "is_flat", "nonzero",
-    "nonzero_values", "second",
+    "arange", "as_tensor_variable", "batched_dot", "ceil", "ceil_intdiv", "clip", "conj", "fill", "flatnonzero",
+    "floor", "is_flat", "nonzero", "nonzero_values", "second", "trunc",
 ]  # fmt: skip
 
 
@@ -73,6 +74,23 @@ def batched_dot(a: Any, b: Any) -> Variable:
     if a.ndim > 3 or b.ndim > 3:
         return T.batched_tensordot(a, b, [[a.ndim - 1], [max(1, b.ndim - 2)]])
     return T.batched_dot(a, b)
+
+
+def _of_floats(function: Any) -> Elementwise:
+    """An elementwise function that computes integers as floats, as Theano's roundings do."""
+    return Elementwise(function.op, "float", function.mixed, function.operands, function.several)
+
+
+ceil, floor, trunc = map(_of_floats, (T.ceil, T.floor, T.trunc))
+
+
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None) -> Variable:
+    """``T.arange``; of arguments of which some are floats, it has the dtype of their sum."""
+    if dtype is None:
+        given = [T.as_tensor_variable(v) for v in (0 if stop is None else start, start if stop is None else stop, step)]
+        if any(v.dtype in FLOATS for v in given):
+            dtype = T.add(*given).dtype
+    return T.arange(start, stop, step, dtype)
 
 
 def ceil_intdiv(a: Any, b: Any) -> Variable:

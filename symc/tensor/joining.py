@@ -227,9 +227,10 @@ def stack(tensors: Any, axis: Any = None, *more: Any) -> Variable:
     if any(v.ndim != ndim for v in variables):
         raise TypeMismatchError(located("stack: the tensors must have as many axes", variables))
     place = normalize_axis(axis, ndim + 1, "stack", variables[0])
+    dtype = unify_dtypes(variables)  # while numbers are numbers, which adapt to the others
     order: list[Any] = list(range(ndim))
     order.insert(place, "x")
-    return join(place, *[dimshuffle(v, order) for v in variables])
+    return join(place, *[dimshuffle(cast(v, dtype), order) for v in variables])
 
 
 def stack_nested(nested: Any) -> Variable:
