@@ -20,7 +20,7 @@ from symc.runtime import composites
 from symc.runtime.arguments import In, Out, check_inputs, flatten_outputs, input_specs
 from symc.runtime.contents import Contents, Maker
 from symc.runtime.definition import Definition
-from symc.runtime.givens import given_pairs, replace
+from symc.runtime.givens import cut_at_inputs, given_pairs, replace
 from symc.runtime.held_arrays import as_given, as_held, joined, real_form, sources_of, whole
 from symc.runtime.mode import Mode, get_mode
 from symc.runtime.replacement import with_shared_swapped
@@ -102,10 +102,13 @@ def function(
     kept = [s.update for s in specs if s.update is not None]
     variables, borrowed = [*variables, *kept], [*borrowed, *[False] * len(kept)]
     pairs = update_pairs(updates)
+    cut = cut_at_inputs(specs)
+    variables, pairs = replace(variables, pairs, cut)
     replaced = given_pairs(givens, rebuild_strict)
     variables, pairs = replace(variables, pairs, replaced)
-    given = frozenset(v for s in specs for v in (s.variable, *sources_of(s.variable)))
+    given = frozenset([*cut, *(v for s in specs for v in (s.variable, *sources_of(s.variable)))])
     pairs = with_default_updates(variables, pairs, no_default_updates, replaced, given)
+    variables, pairs = replace(variables, pairs, cut)  # also in givens and default updates
     specs, variables, pairs, held_results = real_form(specs, variables, pairs)
     check_inputs(specs, variables, pairs, on_unused_input or config.on_unused_input)
     timed = config.profile if profile is None else profile

@@ -7,8 +7,10 @@ from typing import Any
 
 from symc.errors import DTypeError, TypeMismatchError, located
 from symc.graph import Apply, SharedVariable, Variable, ancestors, clone_with
-from symc.graph.dtypes import is_float
+from symc.graph.dtypes import is_float, is_held
 from symc.graph.op import Pointwise
+from symc.graph.types import TensorType
+from symc.runtime.arguments import In
 from symc.runtime.held_arrays import real_pairs
 from symc.runtime.updates import Updates, pairs
 from symc.tensor.axes import DIMSHUFFLE
@@ -17,7 +19,7 @@ from symc.tensor.broadcasting import BROADCAST, broadcast_together
 from symc.tensor.elementwise import cast
 from symc.tensor.shape_arguments import specify_shape
 
-__all__ = ["given_pairs", "rebuilt", "replace"]
+__all__ = ["cut_at_inputs", "given_pairs", "rebuilt", "replace"]
 
 
 def given_pairs(givens: Any, strict: bool = True) -> dict[Variable, Variable]:
@@ -95,6 +97,20 @@ def replace(
     cloned = clone_with([*variables, *[v for _, v in updates]], replaced, rebuilt)
     count = len(variables)
     return cloned[:count], [(s, v) for (s, _), v in zip(updates, cloned[count:])]
+
+
+def cut_at_inputs(specs: Sequence[In]) -> dict[Variable, Variable]:
+    """Give inputs that are results of ops variables of their own; return these by the results they replace.
+
+    The lengths of a result follow from what it was computed from, ``x[1:]`` has one element less than ``x``. Those of
+    an argument that is given in its place are its own.
+    """
+    own: dict[Variable, Variable] = {}
+    for spec in specs:
+        v = spec.variable
+        if v.owner is not None and not is_held(v.dtype):
+            spec.variable = own[v] = Variable(TensorType(v.dtype, v.static_shape), None, 0, v.name, v.location)
+    return own
 
 
 def rebuilt(node: Apply, inputs: list[Variable]) -> Sequence[Variable]:

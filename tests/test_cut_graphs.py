@@ -1,0 +1,89 @@
+"""Functions whose inputs are results of ops: the lengths of arguments are their own, whatever the result had."""
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc.tensor.nnet import conv2d, relu
+
+RNG = np.random.default_rng(5)
+a, b, n, m = T.fvector("a"), T.fvector("b"), T.lscalar("n"), T.fmatrix("m")
+images, filters = T.ftensor4("images"), T.ftensor4("filters")
+w = symc.shared(RNG.normal(size=4).astype("float32"))
+
+
+def drawn(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype("float32")
+
+
+RESULTS = {
+    "joined": T.concatenate([a, b]),
+    "inner": a[1:-1],
+    "every other": a[::2],
+    "from n": a[n:],
+    "tiled": T.tile(a, 3),
+    "flat": m.flatten(),
+    "zeros": T.zeros((n,)),
+    "with shared": T.concatenate([a, w]),
+    "plain": T.exp(a),
+}
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 6])
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_as_input(name, length):
+    cut = RESULTS[name]
+    given = drawn(length)
+    out = [cut * 2, cut[1:] - cut[:-1], cut.sum() + w, T.zeros_like(cut) + cut.shape[0]]
+    found = symc.function([cut], out)(given)
+    wanted = [given * 2, given[1:] - given[:-1], given.sum() + w.get_value(), np.full(length, length)]
+    for x, y in zip(found, wanted):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
+
+
+def test_beside_what_it_was_made_of():
+    """No relation between their lengths is assumed: a sum of arrays of 5 elements has 5, whatever ``n`` is."""
+    cut, given, other = RESULTS["zeros"], drawn(5), drawn(3)
+    np.testing.assert_array_equal(symc.function([cut, n], cut + n)(given, 2), given + 2)
+    for name in ("inner", "tiled", "joined", "plain"):
+        cut = RESULTS[name]
+        x, y = symc.function([cut, a], [cut * 2, a + cut.sum()])(given, other)
+        np.testing.assert_allclose(x, given * 2)
+        np.testing.assert_allclose(y, other + given.sum(), rtol=1e-5)
+
+
+def test_lengths_that_must_agree_are_still_compared():
+    cut = RESULTS["joined"]
+    f = symc.function([cut, a, b], cut + T.concatenate([b, a]))
+    x, y, z = drawn(8), drawn(3), drawn(5)
+    np.testing.assert_allclose(f(x, y, z), x + np.concatenate([z, y]))
+    with pytest.raises(symc.errors.GuardError, match="shapes do not go together"):
+        f(x[1:], y, z)
+
+
+def test_maps_of_a_network_as_input():
+    maps = relu(conv2d(images, filters))
+    pooled = T.signal.pool.pool_2d(maps, (2, 2), ignore_border=True)
+    given = drawn(2, 3, 6, 4)
+    found, slope = symc.function([maps], [pooled, symc.grad((pooled**2).sum(), maps)])(given)
+    blocks = given.reshape(2, 3, 3, 2, 2, 2)
+    largest = blocks.max((3, 5))
+    np.testing.assert_array_equal(found, largest)
+    wanted = np.where(blocks == largest[:, :, :, None, :, None], 2 * blocks, 0).reshape(given.shape)
+    np.testing.assert_allclose(slope, wanted)
+
+
+def test_by_name_with_defaults_updates_and_givens():
+    cut = T.concatenate([a, b])
+    cut.name = "cut"
+    state = symc.shared(np.float32(0))
+    f = symc.function([symc.In(cut, value=drawn(4), name="cut")], [], updates=[(state, state + cut.shape[0])])
+    f(), f(cut=drawn(7))
+    assert state.get_value() == 11
+    g = symc.function([a, cut], cut * b.shape[0] + a.sum(), givens={b: a})
+    np.testing.assert_allclose(g([1.0, 2.0], [1.0, 1.0, 3.0]), [5, 5, 9])
+    twice = T.concatenate([a, a])
+    h = symc.function([twice, a], b * 2 + a.sum(), givens={b: twice - 1})
+    np.testing.assert_allclose(h([1.0, 2.0], [1.0, 1.0, 3.0]), [5, 7])
+    np.testing.assert_array_equal((cut + 1).eval({cut: np.zeros(2, "float32")}), [1, 1])
