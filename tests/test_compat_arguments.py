@@ -552,3 +552,47 @@ def test_numbers_of_truncated_distributions_and_of_float16(theano):
     drawn = streams.truncated_normal((100, 100), avg=1.0, std=2.0).eval()
     assert abs(drawn.std() - 2) < 0.05 and abs(drawn - 1).max() <= 2 * 2 / 0.8796 + 1e-5
     assert symc.function([], (streams.uniform((300, 1000), dtype="float16") >= 1).sum())() == 0
+
+
+@pytest.mark.parametrize("kind", ["RandomStreams", "MRG_RandomStreams"])
+def test_theanos_numbers_in_steps_of_a_scan(exact, kind):
+    """The draws of the steps are those of a function that is called as often; gradients pass by the draws."""
+    import theano
+    import theano.tensor as tensor
+
+    from symc.compat import random_streams
+
+    streams = getattr(random_streams, kind)
+    x, w = tensor.dvector("x"), theano.shared(np.array([0.5, -2.0, 1.5]))
+
+    def step(h, w):
+        return h * w + streams_of_scan.uniform(size=h.shape, low=-1.0, high=1.0)
+
+    streams_of_scan = streams(234)
+    states, updates = theano.scan(step, outputs_info=x, non_sequences=w, n_steps=4)
+    slope = theano.grad((states[-1] ** 2).sum(), w)
+    f = theano.function([x], [states, slope], updates=updates)
+    draw = theano.function([], streams(234).uniform(size=(3,), low=-1.0, high=1.0))
+    for _ in range(2):
+        h, s, weights = np.array([1.0, 2.0, 3.0]), np.zeros(3), w.get_value()
+        found, found_slope = f(h)
+        for k in range(4):
+            h, s = h * weights + draw(), h + weights * s
+            np.testing.assert_allclose(found[k], h, rtol=1e-12)
+        np.testing.assert_allclose(found_slope, 2 * h * s, rtol=1e-10)
+
+
+def test_shapes_of_theanos_numbers_are_known_before_the_draw(exact):
+    import theano.tensor as tensor
+
+    from symc.compat import random_streams
+
+    rng = random_streams.RandomStreams(3)
+    n = tensor.lscalar("n")
+    for draw, want in [
+        (rng.normal((n, 3)), (5, 3)), (rng.permutation((n,), 4), (5, 4)), (rng.permutation((2,), n), (2, 5)),
+        (rng.multinomial((n,), 10, [0.2, 0.3, 0.5]), (5, 3)), (rng.binomial((), 1, 0.5), ()),
+    ]:  # fmt: skip
+        lengths = [tensor.as_tensor_variable(d) for d in draw.shape]
+        found = symc.function([n], [draw, *lengths], on_unused_input="ignore")(5)
+        assert found[0].shape == want == tuple(int(d) for d in found[1:])

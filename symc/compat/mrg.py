@@ -130,6 +130,10 @@ class mrg_uniform(symc.Op):  # noqa: N801 - Theano's name
         rstate = T.as_tensor_variable(rstate)
         return symc.Apply(self, [rstate, size], [rstate.type(), TensorType(self.dtype, self.shape)()])
 
+    def infer_shape(self, node: Any, shapes: Any) -> list[Any]:
+        """The shapes of the states and of the numbers: the size."""
+        return [shapes[0], [node.inputs[1][k] for k in range(len(self.shape))]]
+
     def perform(self, node: Any, inputs: Sequence[np.ndarray], output_storage: Any) -> None:
         """Draw."""
         states, size = inputs
@@ -138,6 +142,10 @@ class mrg_uniform(symc.Op):  # noqa: N801 - Theano's name
         factor = 2.0**-31 if wide == "float64" else np.nextafter(np.float32(2.0**-31), np.float32(0))
         output_storage[0][0] = following
         output_storage[1][0] = (whole.astype(wide) * factor).reshape(tuple(size)).astype(self.dtype)
+
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """A state and a size are no quantities to differentiate by."""
+        return [[False, False], [False, False]]
 
     def grad(self, inputs: Sequence[Variable], output_gradients: Sequence[Variable]) -> list[Any]:
         """There are no derivatives by states and sizes."""

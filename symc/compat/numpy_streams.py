@@ -143,6 +143,13 @@ class _Draw(symc.Op):
         types = [TensorType("uint32", (WORDS,)), TensorType(self.dtype, self.shape)]
         return symc.Apply(self, [state, size, *parameters], [t() for t in types])
 
+    def infer_shape(self, node: Any, shapes: Any) -> list[Any]:
+        """The shapes of the state and of the numbers: the size, and the axis of outcomes."""
+        size, *parameters = node.inputs[1:]
+        outcomes = {"permutation": lambda: [parameters[0]], "multinomial": lambda: [shapes[3][-1]]}
+        more = outcomes[self.method]() if self.method in outcomes else []
+        return [(WORDS,), [*(size[k] for k in range(len(self.shape) - len(more))), *more]]
+
     def perform(self, node: Any, inputs: Sequence[np.ndarray], output_storage: Any) -> None:
         """Draw."""
         words, size, *parameters = inputs
@@ -150,6 +157,10 @@ class _Draw(symc.Op):
         numbers = _METHODS[self.method](generator, tuple(int(n) for n in size), *parameters)
         output_storage[0][0] = words_of(generator)
         output_storage[1][0] = np.asarray(numbers).astype(self.dtype)
+
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """The numbers depend on the parameters; a state and a size are no quantities to differentiate by."""
+        return [[False, k > 1] for k in range(len(node.inputs))]
 
     def grad(self, inputs: Sequence[Variable], output_gradients: Sequence[Variable]) -> list[Any]:
         """Numbers drawn by NumPy have no derivative by the parameters."""
