@@ -241,3 +241,25 @@ def test_gradient_by_the_parameters() -> None:
 def test_errors(make, error, words: str) -> None:
     with pytest.raises(error, match=words):
         make(RandomStreams(1))
+
+
+def test_multinomial_with_numbers_of_trials_per_row():
+    n, p, q = T.lvector("n"), T.fmatrix("p"), T.fvector("q")
+    rates = np.array([[0.5, 0.5, 0], [0.1, 0.6, 0.3], [1, 0, 0]], "float32")
+    streams = RandomStreams(7)
+    f = symc.function([n, p], streams.multinomial(n=n, pvals=p, dtype="int32"))
+    trials = np.array([3, 20000, 0])
+    found = f(trials, rates)
+    assert found.dtype == "int32" and (found.sum(1) == trials).all() and found[0, 2] == 0
+    np.testing.assert_allclose(found[1] / 20000, rates[1], atol=0.02)
+    assert f([], rates[:0]).shape == (0, 3) and (f([1, 1, 1], rates).max(1) == 1).all()
+    sized = symc.function([n, q], streams.multinomial((4, 3), n, q))(trials[[0, 2, 0]], rates[1])
+    assert sized.shape == (4, 3, 3) and (sized.sum(-1) == [3, 0, 3]).all()
+    with pytest.raises(
+        IndexError, match=r"multinomial: n is negative(.|\n)*found: -1 at position 1; allowed: 0 and more"
+    ):
+        f([5, -1, 2], rates)
+    with pytest.raises(symc.errors.GuardError):
+        f([5, 1], rates)
+    with pytest.raises(TypeError, match="whole numbers"):
+        streams.multinomial(n=T.fvector(), pvals=p)

@@ -16,6 +16,7 @@ from symc.tensor.basic import as_tensor, constant
 from symc.tensor.checked import checked_below
 from symc.tensor.indices.indexing import subtensor, take
 from symc.tensor.indices.positions import iota
+from symc.tensor.joining import concatenate
 from symc.tensor.linalg import product_of
 from symc.tensor.random_numbers.arguments import counts, is_number, of_shape, shape_of
 from symc.tensor.random_numbers.bits import draw, stored_bits
@@ -26,6 +27,15 @@ from symc.tensor.sorting import argsort
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["Choices"]
+
+
+def _trials(n: Variable) -> tuple[Variable, Variable]:
+    """The numbers of trials of the rows of a multinomial distribution, and the largest of them."""
+    if not is_integer(n.dtype):
+        raise DTypeError(located(f"multinomial: n must be whole numbers, got {n.dtype}", [n], "cast it to int64"))
+    most = constant(2**31 - 1, dtype="int64")
+    n = checked_below(n, most, "multinomial: n is negative", "numbers of trials are 0 or more")
+    return n, reduce.max(concatenate([reshape(n, (-1,)), constant([0], dtype="int64")]))
 
 
 class Choices(Distributions):
@@ -97,8 +107,10 @@ class Choices(Distributions):
         Parameters
         ----------
         size : optional
-            The shape without the axis of outcomes; by default that of ``pvals`` without its last axis.
-        n : int or integer scalar
+            The shape without the axis of outcomes; by default that in which ``pvals`` without its last axis meets
+            ``n``.
+        n : int or integer tensor
+            The number of trials; a tensor, one per row, is broadcast to ``size``.
         pvals : tensor_like
             ``(..., outcomes)``, the probabilities of the outcomes, up to a common factor.
         ndim, nstreams
@@ -114,8 +126,13 @@ class Choices(Distributions):
         p = undefined_grad(p if is_float(p.dtype) else ew.cast(p, "floatX"), "multinomial has no derivative by pvals")
         if p.ndim == 0:
             raise ShapeError(located("multinomial: pvals must have an axis of outcomes", [p]))
+        of_rows = [subtensor(p, (Ellipsis, 0))]
+        each = as_tensor(n)
+        if each.ndim:
+            each, n = _trials(each)
+            of_rows.append(each)
         (n,) = counts([n], "multinomial: n")
-        lead = shape_of(size, ndim, "multinomial", (subtensor(p, (Ellipsis, 0)),))
+        lead = shape_of(size, ndim, "multinomial", of_rows)
         state = self._new_state()
         once = is_number(n, 1)
         shape = [*lead, *([] if once else [n]), shape_i(p, p.ndim - 1)]
@@ -123,6 +140,8 @@ class Choices(Distributions):
             state, p if once or p.ndim == 1 else dimshuffle(p, (*range(p.ndim - 1), "x", p.ndim - 1)), shape
         )
         hits = ew.eq(iota(chosen[1], -1), dimshuffle(chosen[0], (*range(chosen[0].ndim), "x")))
+        if each.ndim:
+            hits = ew.and_(hits, ew.lt(iota(chosen[1], -2), dimshuffle(each, (*range(each.ndim), "x", "x"))))
         found = ew.cast(hits, "int64")
         drawn = ew.cast(found if once else reduce.sum(found, axis=-2), as_dtype(dtype))
         return self._marked(of_shape(drawn, [*lead, shape_i(p, p.ndim - 1)], "multinomial", (p,)), state)
