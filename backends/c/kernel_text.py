@@ -12,6 +12,7 @@ from symc_backends.c.blocks import emit_blocks
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.jam import emit_jammed
 from symc_backends.c.periodic import emit_periodic, periodic
+from symc_backends.c.plain import plain_form
 from symc_backends.c.recurrence import can_carry, emit_recurrence
 from symc_backends.c.scalar_loops import emit_scalar
 from symc_backends.c.scattered import NARROWEST, by_columns, by_elements
@@ -192,7 +193,8 @@ class KernelText:
         if s.epilogue is not None:
             form, buffers = "epilogue", f"{buffers}, (void *)&e_"
             finish = self._epilogue(s.epilogue, s.buffers[0], seen)
-            before = f"struct args a_ = {{b, n}}; const symc_epilogue e_ = {{{finish}, &a_, {s.buffers[0]}}}; "
+            finish = f"{finish}, &a_, {s.buffers[0]}, {self._plain(s.epilogue, s.buffers[0])}"
+            before = f"struct args a_ = {{b, n}}; const symc_epilogue e_ = {{{finish}}}; "
         handles = f"symc_stored *const cs[] = {{{', '.join(f'b[{k}]' for k in places)}}};"
         call = f"symc_{name}_{form}_{tag}(cb, cp, cs);"
         return [f"{{ {before}void *const cb[] = {{{buffers}}}; {given} {handles} {call} }}"]
@@ -204,7 +206,8 @@ class KernelText:
             finish = "0"
             if s.epilogue is not None:
                 function = self._epilogue(s.epilogue, s.buffers[0], seen, s.passes_on)
-                before += f"const symc_epilogue e{k}_ = {{{function}, &a_, {s.buffers[0]}}}; "
+                function += f", &a_, {s.buffers[0]}, {self._plain(s.epilogue, s.buffers[0])}"
+                before += f"const symc_epilogue e{k}_ = {{{function}}}; "
                 finish = f"(void *)&e{k}_"
             buffers += [*(f"(void *){b}" for b in s.buffers), finish]
             params += [C.scalar(p) for p in s.params]
@@ -212,6 +215,14 @@ class KernelText:
         handles = f"symc_stored *const cs[] = {{{', '.join(f'b[{k}]' for k in places)}}};"
         given = f"void *const cb[] = {{{', '.join(buffers)}}}; const int64_t cp[] = {{{', '.join(params)}}};"
         return [f"{{ {before}{given} {handles} {chain_function(calls)}(cb, cp, cs); }}"]
+
+    def _plain(self, e: Epilogue, output: str) -> str:
+        """The initialisers of what a plain epilogue does: the library may do that itself."""
+        plain = plain_form(e, output, self.dtype_of(output))
+        if plain is None:
+            return "0, 0, 0, 0"
+        bounds = ", ".join(C.literal(x, "float64") for x in (plain.low, plain.high))
+        return f"{plain.terms}, {C.scalar(plain.period)}, {bounds}"
 
     def _epilogue(self, e: Epilogue, output: str, seen: list[Statement], elsewhere: bool = False) -> str:
         """The epilogue of a call becomes a function of ranges of rows and columns; returns its name.

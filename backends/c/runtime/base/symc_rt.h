@@ -114,11 +114,17 @@ SYMC_API void symc_measure_end(void);
  * element. It reads these elements as those of a matrix that begins at `output`, and nothing else reads them, so that a call
  * may as well store them elsewhere than in its output (base/epilogue.h). Under symc_conv2d_chain() the results that have the
  * memory of the output are stored to `results` in its place, a matrix like it, unless that is NULL.
- * A library call `name` with one is symc_name_epilogue(bufs, p, stored), with its address behind the buffers. */
+ * A library call `name` with one is symc_name_epilogue(bufs, p, stored), with its address behind the buffers.
+ *
+ * A plain one only stores element = min(max(element + terms[row % period], low), high), to the memory of the output: a call may
+ * do so itself. `period` is 0 for others; no bound is a NaN. */
 typedef struct {
     void (*run)(void *args, void *output, void *results, int64_t row, int64_t rows, int64_t first, int64_t count);
     void *args;
     void *output; /* the memory of the output of the call */
+    const void *terms; /* of the type of the elements */
+    int64_t period;
+    double low, high;
 } symc_epilogue;
 
 /* ---- matrix products --------------------------------------------------------------------------------------------- */

@@ -19,8 +19,10 @@ HIDDEN void FN(symc_window_to_lanes)(const real *planes, int64_t ld, int64_t cou
                                      const real *end, int64_t y, int64_t x, int64_t high, int64_t wide,
                                      int64_t row_step, real *to);
 
-/* The reverse of the first: to[r * ld + i] = from[i * step + r] for r < rows, i < count. Writes nothing else. */
-HIDDEN void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t rows, int64_t ld, real *to);
+/* The reverse of the first: to[r * ld + i] = from[i * step + r] for r < rows, i < count, finished unless `end` is NULL. Writes
+ * nothing else. */
+HIDDEN void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t rows, int64_t ld, const plain_rows *end,
+                                real *to);
 
 /* C (rows, cols) = (accumulate ? C : 0) + the sum over steps q and lanes i of
  *

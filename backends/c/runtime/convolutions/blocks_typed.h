@@ -177,7 +177,7 @@ void WINDOW_TO_LANES(PARTS_PARAMS const real *planes, int64_t ld, int64_t count,
 }
 
 #if !SYMC_PAIRS
-void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t rows, int64_t ld, real *to)
+void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t rows, int64_t ld, const plain_rows *end, real *to)
 {
     for (int64_t i = 0; i < count; i += VL) {
         int64_t some = smaller(VL, count - i);
@@ -193,17 +193,27 @@ void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t 
                 v[r] = r < some ? load(from + (i + r) * step) : (vec){0};
         }
         transpose_square(v);
-        if (some == VL && rows == VL) {
+        if (some == VL && rows == VL && end) {
+            row_end e = row_end_of(end, 0);
+            const real *terms = end->terms;
+            UNROLL
+            for (int r = 0; r < VL; r++) {
+                e.term = terms[r];
+                store(to + r * ld + i, finished(v[r], e));
+            }
+        } else if (some == VL && rows == VL) {
             UNROLL
             for (int r = 0; r < VL; r++)
                 store(to + r * ld + i, v[r]);
-        } else if (some == VL) {
-            for (int64_t r = 0; r < rows; r++)
-                store(to + r * ld + i, v[r]);
         } else {
             lane_mask mask = first_lanes(some);
-            for (int64_t r = 0; r < rows; r++)
-                store_lanes(to + r * ld + i, v[r], mask);
+            for (int64_t r = 0; r < rows; r++) {
+                vec x = finished(v[r], row_end_of(end, r));
+                if (some == VL)
+                    store(to + r * ld + i, x);
+                else
+                    store_lanes(to + r * ld + i, x, mask);
+            }
         }
     }
 }

@@ -41,13 +41,13 @@ INLINE int64_t padded(int64_t columns) { return ceil_div(columns, TILE_COLS) * T
 INLINE int64_t pixels_read(const chain *c, int64_t rows) { return rows * c->depth.v->in_w; }
 INLINE int64_t pixels_made(const chain *c, int64_t rows) { return rows * c->depth.v->out_w; }
 
-/* Columns [first, first + count) of `rows` rows from `row` on of an output with rows of `width` columns. They are at
+/* If it is not plain: columns [first, first + count) of `rows` rows from `row` on of an output with rows of `width` columns. They are at
  * `held`, where a row follows `step` elements behind the one before. */
 static void finish_held(const member *m, int64_t row, int64_t rows, int64_t width, int64_t first, int64_t count,
                         const real *held, int64_t step)
 {
     const symc_epilogue *e = m->v->epilogue;
-    if (!e || count <= 0)
+    if (!e || is_plain_epilogue(e) || count <= 0)
         return;
     for (int64_t last = row + rows; row < last; row++, held += step) {
         void *matrix = (void *)((uintptr_t)held - (uintptr_t)(row * width + first) * sizeof(real));
@@ -65,7 +65,8 @@ static void run_before(const chain *c, const part *b, int64_t from, int64_t chan
     for (int64_t j = 0; j < count; j += FINISHED) {
         int64_t columns = smaller(FINISHED, count - j);
         for (int64_t i = j; i < smaller(j + columns, whole); i += TILE_COLS)
-            FN(symc_tile)(channels, smaller(TILE_COLS, whole - i), k, weights, channels, in + i, all, held + i, step, 0);
+            FN(symc_tile)(channels, smaller(TILE_COLS, whole - i), k, weights, channels, in + i, all, held + i, step, 0,
+                          NULL);
         if (j + columns > whole) /* nothing may be read behind the images */
             FN(symc_unpacked_product)(channels, count - whole, k, m->weights + from * k, k, 1, in + whole, all, held + whole,
                                       step, 0);
@@ -81,6 +82,15 @@ static void clear_ends(real *sums, int64_t rows, int64_t count, int64_t apart)
         store(sums + row * apart + count / VL * VL, (vec){0});
 }
 
+/* What a channel of a band reads, which is finished on the way if it is not yet. */
+static void read_window(const chain *c, const part *b, int64_t channel, const real *from, real *window)
+{
+    const conv2d *v = c->before.v;
+    plain_rows own;
+    const plain_rows *p = v ? plain_rows_of(v->epilogue, b->image * v->filters + channel, 1, &own) : NULL;
+    FN(symc_copy_window)(&c->z, from, b->rows, 0, p, window);
+}
+
 /* The depthwise sums of channels, which read `read` or memory, to `held` or to memory. */
 static void run_depth(const chain *c, const part *b, int64_t from, int64_t channels, const real *read, int64_t step, real *held,
                       real *window)
@@ -89,13 +99,13 @@ static void run_depth(const chain *c, const part *b, int64_t from, int64_t chann
     int64_t all = pixels_made(c, v->out_h), first = pixels_made(c, b->first), count = pixels_made(c, b->count);
     int64_t filters = c->z.filters, apart = c->after.v ? padded(count) : all, row = b->image * v->filters + from * filters;
     real *next = window + window_size_of(&c->z), *sums = c->after.v ? held : c->depth.out + row * all + first;
-    FN(symc_copy_window)(&c->z, read, b->rows, 0, window);
+    read_window(c, b, from, read, window);
     for (int64_t i = 0; i < channels; i++, sums += filters * apart, row += filters) {
         if (i + 1 < channels) /* before this one is summed: what was just written is slow to read across stores */
-            FN(symc_copy_window)(&c->z, read + (i + 1) * step, b->rows, 0, next);
+            read_window(c, b, from + i + 1, read + (i + 1) * step, next);
         if (c->after.v)
             clear_ends(sums, filters, count, apart);
-        FN(symc_sum_window)(&c->z, from + i, b->count, window, sums, apart);
+        FN(symc_sum_window)(&c->z, from + i, b->count, row, window, sums, apart);
         finish_held(&c->depth, row, filters, all, first, count, sums, apart);
         real *other = window;
         window = next, next = other;
@@ -109,13 +119,17 @@ static void run_after(const chain *c, const part *b, int64_t from, int64_t to, c
     int64_t all = m->v->in_h * m->v->in_w, first = pixels_made(c, b->first), count = pixels_made(c, b->count);
     int64_t filters = m->v->filters, k = (to - from) * c->z.filters, skipped = from * c->z.filters;
     real *out = m->out + b->image * filters * all + first;
+    const int last = to == c->depth.v->channels;
+    plain_rows own;
+    const plain_rows *end = last ? plain_rows_of(m->v->epilogue, b->image * filters, filters, &own) : NULL;
     for (int64_t j = 0; j < count; j += TILE_COLS)
         for (int64_t p = 0; p < panels_of(filters); p++) {
             int64_t row = panel_start(filters, p), rows = panel_start(filters, p + 1) - row;
+            plain_rows rest;
             FN(symc_tile)(rows, smaller(TILE_COLS, count - j), k, m->packed + row * m->v->channels + skipped * rows, rows,
-                          held + j, padded(count), out + row * all + j, all, from > 0);
+                          held + j, padded(count), out + row * all + j, all, from > 0, rows_from(end, row, &rest));
         }
-    if (to == c->depth.v->channels)
+    if (last && !end)
         finish_columns(m->v->epilogue, b->image * filters, filters, first, count);
 }
 

@@ -64,16 +64,17 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
                                accumulate || q > 0);
 }
 
-static void put_band(const direct *z, const part *b, const real *pixels, int64_t cols, int64_t rows, real *out)
+static void put_band(const direct *z, const part *b, const real *pixels, int64_t cols, int64_t rows, const plain_rows *end,
+                     real *out)
 {
     int64_t width = b->last_col - b->first_col, count = b->last_row - b->first_row, plane = z->out_h * z->out_w;
     int64_t pitch = z->flat ? z->wide : width;
     out += b->first_row * z->out_w + b->first_col;
     if (pitch == z->out_w)
-        FN(symc_from_lanes)(pixels, count * width, cols, rows, plane, out);
+        FN(symc_from_lanes)(pixels, count * width, cols, rows, plane, end, out);
     else
         for (int64_t i = 0; i < count; i++)
-            FN(symc_from_lanes)(pixels + i * pitch * cols, width, cols, rows, plane, out + i * z->out_w);
+            FN(symc_from_lanes)(pixels + i * pitch * cols, width, cols, rows, plane, end, out + i * z->out_w);
 }
 
 #if SYMC_PAIRS
@@ -134,11 +135,12 @@ static void put_block(const direct *z, int64_t place, int64_t block, const part 
 {
     int64_t cols = block_cols(z, block);
     for (int64_t half = 0; half < cols; half += VL) {
-        int64_t filter = block * TILE_COLS + half;
-        put_band(z, b, pixels + half, cols, smaller(VL, z->filters - filter),
-                 z->out + (place * z->filters + filter) * z->out_h * z->out_w);
-        finish_band(z->v->epilogue, place * z->filters + filter, smaller(VL, z->filters - filter), z->out_w, b->first_row,
-                    b->last_row, b->first_col, b->last_col);
+        int64_t filter = block * TILE_COLS + half, row = place * z->filters + filter, rows = smaller(VL, z->filters - filter);
+        plain_rows own;
+        const plain_rows *end = plain_rows_of(z->v->epilogue, row, rows, &own);
+        put_band(z, b, pixels + half, cols, rows, end, z->out + row * z->out_h * z->out_w);
+        if (!end)
+            finish_band(z->v->epilogue, row, rows, z->out_w, b->first_row, b->last_row, b->first_col, b->last_col);
     }
 }
 

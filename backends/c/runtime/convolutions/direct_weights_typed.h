@@ -259,7 +259,7 @@ static void finish_blocks(void *arg, int64_t begin, int64_t end)
                         sum += load(from + s * share_size(z));
                     store(turned + (c * z->taps + tap) * VL, sum);
                 }
-            FN(symc_from_lanes)(turned, count * z->taps, VL, smaller(VL, z->filters - filter), z->channels * z->taps,
+            FN(symc_from_lanes)(turned, count * z->taps, VL, smaller(VL, z->filters - filter), z->channels * z->taps, NULL,
                                 z->dw + ((group * z->filters + filter) * z->channels + first) * z->taps);
         }
     }

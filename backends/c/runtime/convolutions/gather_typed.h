@@ -65,14 +65,15 @@ static void scatter_tile(const conv *v, const pixel_panel *p, const real *whole,
 }
 
 static void multiply_panel(const conv *v, const pixel_panel *p, int64_t rows, int64_t k, const real *a, const real *b,
-                           real *out, int accumulate)
+                           real *out, int accumulate, const plain_rows *end)
 {
     if (p->direct) {
-        FN(symc_tile)(rows, p->cols, k, a, rows, b, TILE_COLS, out + p->run[0].out, v->g.out_plane, accumulate);
+        FN(symc_tile)(rows, p->cols, k, a, rows, b, TILE_COLS, out + p->run[0].out, v->g.out_plane, accumulate,
+                      end);
         return;
     }
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
-    FN(symc_tile)(rows, p->cols > VL ? TILE_COLS : VL, k, a, rows, b, TILE_COLS, whole, TILE_COLS, 0);
+    FN(symc_tile)(rows, p->cols > VL ? TILE_COLS : VL, k, a, rows, b, TILE_COLS, whole, TILE_COLS, 0, end);
     scatter_tile(v, p, whole, rows, out, accumulate);
 }
 
@@ -109,6 +110,20 @@ static void finish_part(const gather *g, const band *part, int64_t group, int64_
     }
 }
 
+/* What tiles of filters of a group do with the last sums: of all images at once, and only if none is added to what is in memory
+ * elsewhere than in a tile. */
+static const plain_rows *end_of_tiles(const conv *v, const pixel_panel *list, int64_t panels, int64_t group, plain_rows *memory)
+{
+    const gather *g = &v->g;
+    const plain_rows *end = plain_rows_of(g->epilogue, group * g->filters, g->filters, memory);
+    if (end && g->groups * g->filters % g->epilogue->period)
+        return NULL;
+    for (int64_t j = 0; end && v->k_blocks > 1 && j < panels; j++)
+        if (!list[j].direct)
+            return NULL;
+    return end;
+}
+
 static void multiply_unit(const conv *v, const workspace *w, const band *part, int64_t group, int64_t first,
                           int64_t last)
 {
@@ -119,8 +134,10 @@ static void multiply_unit(const conv *v, const workspace *w, const band *part, i
     real *own = w->own, *planes = w->planes;
     for (int64_t j = 0; j < panels; j++)
         FN(symc_find_runs)(g, &v->shape, part, j * TILE_COLS, &list[j]);
+    plain_rows all, rest;
+    const plain_rows *end = end_of_tiles(v, list, panels, group, &all);
     for (int64_t q = 0; q < v->k_blocks; q++) {
-        int64_t k0 = k_start(v, q), k = k_start(v, q + 1) - k0, channel = k0 / taps;
+        int64_t k0 = k_start(v, q), k = k_start(v, q + 1) - k0, channel = k0 / taps, last_block = q == v->k_blocks - 1;
         FN(symc_fill_band)(g, &v->shape, part, group, channel, ceil_div(k0 + k, taps), planes);
         for (int64_t j = 0; j < panels; j++)
             FN(symc_pack_pixels)(v->tap_at + k0, k, planes - channel * v->shape.plane, &list[j],
@@ -130,8 +147,9 @@ static void multiply_unit(const conv *v, const workspace *w, const band *part, i
             const real *a = v->packed + group * g->filters * v->depth + k0 * g->filters + row * k;
             real *out = g->out + (group * g->filters + row) * g->out_plane;
             for (int64_t j = 0; j < panels; j++)
-                multiply_panel(v, &list[j], rows, k, a, own + j * TILE_COLS * k, out, q > 0);
-            if (q == v->k_blocks - 1)
+                multiply_panel(v, &list[j], rows, k, a, own + j * TILE_COLS * k, out, q > 0,
+                               last_block ? rows_from(end, row, &rest) : NULL);
+            if (last_block && !end)
                 finish_part(g, part, group, row, rows);
         }
     }

@@ -182,11 +182,14 @@ static void run_band(const grouped *z, workspace *w, int64_t image, int64_t firs
                      w->window + (y / z->rows.down * z->rows.up - top) * z->wide * VL, w->weights, weight_step,
                      w->pixels + ((y - first) * z->out_w + x) * VL, z->cols.down * VL, pixels * VL);
         }
+    int64_t row = (image * z->v->groups + first_group) * z->filters;
+    plain_rows own;
+    const plain_rows *plain = z->filters == 1 ? plain_rows_of(z->v->epilogue, row, groups, &own) : NULL;
     for (int64_t f = 0; f < z->filters; f++)
-        FN(symc_from_lanes)(w->pixels + f * pixels * VL, pixels, VL, groups, z->filters * out_plane,
+        FN(symc_from_lanes)(w->pixels + f * pixels * VL, pixels, VL, groups, z->filters * out_plane, plain,
                             out + f * out_plane);
-    finish_band(z->v->epilogue, (image * z->v->groups + first_group) * z->filters, groups * z->filters, z->out_w, first,
-                last, 0, z->out_w);
+    if (!plain)
+        finish_band(z->v->epilogue, row, groups * z->filters, z->out_w, first, last, 0, z->out_w);
 }
 
 /* Tasks (block of groups, image, band). */

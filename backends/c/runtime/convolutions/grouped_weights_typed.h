@@ -135,7 +135,7 @@ static void finish_blocks(void *arg, int64_t begin, int64_t end)
         for (int64_t share = 1; share < z->shares; share++)
             for (int64_t i = 0; i < count * VL; i += VL)
                 store(total + i, load(total + i) + load(total + share * count * VL + i));
-        FN(symc_from_lanes)(total, count, VL, smaller(VL, z->v->groups - block * VL), count, z->dw + block * VL * count);
+        FN(symc_from_lanes)(total, count, VL, smaller(VL, z->v->groups - block * VL), count, NULL, z->dw + block * VL * count);
     }
 }
 

@@ -196,7 +196,7 @@ static void run_band(const lanes *z, const real *window, real *pixels, int64_t b
     int64_t images = block_images(z->v, block), all = z->out_h * z->out_w, at = first * z->out_w;
     int64_t row = block * VL * z->filters + filter;
     for (int64_t f = 0; f < count; f++)
-        FN(symc_from_lanes)(pixels + f * plane * VL, plane, VL, images, z->filters * all, z->out + (row + f) * all + at);
+        FN(symc_from_lanes)(pixels + f * plane * VL, plane, VL, images, z->filters * all, NULL, z->out + (row + f) * all + at);
     for (int64_t i = 0; i < images; i++)
         finish_columns(z->v->epilogue, row + i * z->filters, count, at, plane);
 }

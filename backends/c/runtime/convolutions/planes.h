@@ -3,6 +3,7 @@
 #define SYMC_PLANES_H
 
 #include "axis.h"
+#include "base/plain.h"
 
 /* Whether every group has one channel, and the forward pass can be done by planes. */
 HIDDEN int FN(symc_planes_suit)(const conv2d *v);
@@ -42,11 +43,13 @@ typedef struct {
 /* What rows [first, last) of the output read. */
 HIDDEN window_rows FN(symc_rows_behind)(const planes *z, int64_t first, int64_t last);
 
-/* Copies the rows of the image, which begin at `from`, to a window that was filled with zeros once. The rows around them are
- * zero already where it is `clean`. */
-HIDDEN void FN(symc_copy_window)(const planes *z, const real *from, window_rows r, int clean, real *window);
+/* Copies the rows of the image, which begin at `from`, to a window that was filled with zeros once, and finishes them unless
+ * `p` is NULL. The rows around them are zero already where it is `clean`. */
+HIDDEN void FN(symc_copy_window)(const planes *z, const real *from, window_rows r, int clean, const plain_rows *p, real *window);
 
-/* The sums of `count` rows of all filters of a group, each `plane` elements behind the one before. */
-HIDDEN void FN(symc_sum_window)(const planes *z, int64_t group, int64_t count, const real *window, real *to, int64_t plane);
+/* The sums of `count` rows of all filters of a group, each `plane` elements behind the one before. They are rows of the output
+ * from `row` on, and are finished if that is plain. */
+HIDDEN void FN(symc_sum_window)(const planes *z, int64_t group, int64_t count, int64_t row, const real *window, real *to,
+                                int64_t plane);
 
 #endif

@@ -38,20 +38,21 @@ INLINE axis ascending(axis a)
 /* ---- copies ---- */
 
 /* `high` rows of an image, whose column 0 becomes column `at` of the window; what is around them stays. */
-static void copy_rows(const real *from, int64_t high, int64_t width, int64_t at, int64_t row, real *to)
+INLINE void copy_rows(const real *from, int64_t high, int64_t width, int64_t at, int64_t row, row_end e, real *to)
 {
     lane_mask last = first_lanes((width - 1) % VL + 1);
     to += at;
     for (; high > 0; high--, from += width, to += row) {
         int64_t x = 0;
         for (; x < width - VL; x += VL)
-            store(to + x, load(from + x));
-        store_lanes(to + x, load_lanes(from + x, last), last);
+            store(to + x, finished(load(from + x), e));
+        store_lanes(to + x, finished(load_lanes(from + x, last), e), last);
     }
 }
 
 /* The same with even columns of the window at `to`, and odd ones `phase` elements on. */
-static void split_rows(const real *from, int64_t high, int64_t width, int64_t at, int64_t phase, int64_t row, real *to)
+INLINE void split_rows(const real *from, int64_t high, int64_t width, int64_t at, int64_t phase, int64_t row, row_end e,
+                       real *to)
 {
     real *even = to + (at % 2) * phase + at / 2, *odd = to + (1 - at % 2) * phase + (at + 1) / 2;
     int64_t rest = (width - 1) % (2 * VL) + 1;
@@ -60,11 +61,13 @@ static void split_rows(const real *from, int64_t high, int64_t width, int64_t at
     for (; high > 0; high--, from += width, even += row, odd += row) {
         int64_t x = 0;
         for (; x < width - 2 * VL; x += 2 * VL) {
-            vec a = load(from + x), b = load(from + x + VL);
+            vec a = finished(load(from + x), e), b = finished(load(from + x + VL), e);
             store(even + x / 2, SHUFFLE(a, b, EVEN_LANES));
             store(odd + x / 2, SHUFFLE(a, b, ODD_LANES));
         }
-        vec a = load_lanes(from + x, first), b = rest > VL ? load_lanes(from + x + VL, second) : (vec){0};
+        vec a = finished(load_lanes(from + x, first), e), b = {0};
+        if (rest > VL)
+            b = finished(load_lanes(from + x + VL, second), e);
         store_lanes(even + x / 2, SHUFFLE(a, b, EVEN_LANES), evens);
         store_lanes(odd + x / 2, SHUFFLE(a, b, ODD_LANES), odds);
     }
@@ -77,18 +80,27 @@ window_rows FN(symc_rows_behind)(const planes *z, int64_t first, int64_t last)
     return (window_rows){high, before, behind, top + before};
 }
 
-void FN(symc_copy_window)(const planes *z, const real *from, window_rows r, int clean, real *window)
+/* With a constant for whether they are finished. */
+INLINE void copy_any_rows(const planes *z, const real *from, int64_t high, row_end e, real *to)
 {
-    int64_t width = z->v->in_w, before = r.before, behind = r.behind;
+    if (z->cols.up == 1)
+        copy_rows(from, high, z->v->in_w, -z->left, z->row, e, to);
+    else
+        split_rows(from, high, z->v->in_w, -z->left, z->phase, z->row, e, to);
+}
+
+void FN(symc_copy_window)(const planes *z, const real *from, window_rows r, int clean, const plain_rows *p, real *window)
+{
+    int64_t before = r.before, behind = r.behind;
     if (!clean) {
         memset(window, 0, before * z->row * sizeof(real));
         memset(window + behind * z->row, 0, (r.high - behind) * z->row * sizeof(real));
     }
     window += before * z->row;
-    if (z->cols.up == 1)
-        copy_rows(from, behind - before, width, -z->left, z->row, window);
+    if (p)
+        copy_any_rows(z, from, behind - before, row_end_of(p, 0), window);
     else
-        split_rows(from, behind - before, width, -z->left, z->phase, z->row, window);
+        copy_any_rows(z, from, behind - before, row_end_of(NULL, 0), window);
 }
 
 /* ---- sums ---- */
@@ -172,7 +184,8 @@ double FN(symc_planes_time)(const conv2d *v)
                                               of_product * vectors * filters * (double)(v->taps_h * v->taps_w));
 }
 
-INLINE void sum_block(const planes *z, kind k, int rows, int64_t x, const real *window, const real *weights, real *to)
+INLINE void sum_block(const planes *z, kind k, int rows, int64_t x, const real *window, const real *weights, row_end e,
+                      real *to)
 {
     vec sum[ROWS];
     window += x;
@@ -184,6 +197,9 @@ INLINE void sum_block(const planes *z, kind k, int rows, int64_t x, const real *
     case MANY_ROWS: sum_rows_apart(z, rows, window, weights, sum); break;
     default: sum_any(z, rows, window, weights, sum);
     }
+    UNROLL
+    for (int b = 0; b < rows; b++)
+        sum[b] = finished(sum[b], e);
     int64_t width = z->v->out_w;
     if (width >= VL) {
         UNROLL
@@ -198,32 +214,32 @@ INLINE void sum_block(const planes *z, kind k, int rows, int64_t x, const real *
 }
 
 /* All rows of a band; the last vector of a row, and the last rows, overlap with those before. */
-INLINE void sum_band(const planes *z, kind k, int64_t count, const real *window, const real *weights, real *to)
+INLINE void sum_band(const planes *z, kind k, int64_t count, const real *window, const real *weights, row_end e, real *to)
 {
     int64_t width = z->v->out_w, step = z->rows.up * z->row;
     for (int64_t i = 0; i < width; i += VL) {
         int64_t x = larger(0, smaller(i, width - VL));
         if (count < ROWS) {
             for (int64_t y = 0; y < count; y++)
-                sum_block(z, k, 1, x, window + y * step, weights, to + y * width);
+                sum_block(z, k, 1, x, window + y * step, weights, e, to + y * width);
             continue;
         }
         for (int64_t y = 0; y < count; y += ROWS) {
             y = smaller(y, count - ROWS);
-            sum_block(z, k, ROWS, x, window + y * step, weights, to + y * width);
+            sum_block(z, k, ROWS, x, window + y * step, weights, e, to + y * width);
         }
     }
 }
 
-static void sum_rows(const planes *z, int64_t count, const real *window, const real *weights, real *to)
+static void sum_rows(const planes *z, int64_t count, const real *window, const real *weights, row_end e, real *to)
 {
     switch (kind_of(&z->rows, &z->cols)) {
-    case TAPS_3_1: sum_band(z, TAPS_3_1, count, window, weights, to); return;
-    case TAPS_3_2: sum_band(z, TAPS_3_2, count, window, weights, to); return;
-    case TAPS_5_1: sum_band(z, TAPS_5_1, count, window, weights, to); return;
-    case TAPS_5_2: sum_band(z, TAPS_5_2, count, window, weights, to); return;
-    case MANY_ROWS: sum_band(z, MANY_ROWS, count, window, weights, to); return;
-    default: sum_band(z, ANY_TAPS, count, window, weights, to);
+    case TAPS_3_1: sum_band(z, TAPS_3_1, count, window, weights, e, to); return;
+    case TAPS_3_2: sum_band(z, TAPS_3_2, count, window, weights, e, to); return;
+    case TAPS_5_1: sum_band(z, TAPS_5_1, count, window, weights, e, to); return;
+    case TAPS_5_2: sum_band(z, TAPS_5_2, count, window, weights, e, to); return;
+    case MANY_ROWS: sum_band(z, MANY_ROWS, count, window, weights, e, to); return;
+    default: sum_band(z, ANY_TAPS, count, window, weights, e, to);
     }
 }
 
@@ -231,7 +247,7 @@ static void sum_rows(const planes *z, int64_t count, const real *window, const r
 
 INLINE int64_t plane_size(const planes *z) { return z->v->out_h * z->v->out_w; }
 
-void FN(symc_sum_window)(const planes *z, int64_t group, int64_t count, const real *window, real *to, int64_t plane)
+void FN(symc_sum_window)(const planes *z, int64_t group, int64_t count, int64_t row, const real *window, real *to, int64_t plane)
 {
     int64_t taps = z->rows.taps * z->cols.taps;
     const real *from = z->weights + group * z->filters * taps;
@@ -240,7 +256,9 @@ void FN(symc_sum_window)(const planes *z, int64_t group, int64_t count, const re
         if (z->v->flip)
             for (int64_t t = 0; t < taps; t++)
                 turned[t] = from[taps - 1 - t];
-        sum_rows(z, count, window, z->v->flip ? turned : from, to);
+        plain_rows own;
+        const plain_rows *p = plain_rows_of(z->v->epilogue, row + f, 1, &own);
+        sum_rows(z, count, window, z->v->flip ? turned : from, row_end_of(p, 0), to);
     }
 }
 
@@ -248,7 +266,14 @@ void FN(symc_sum_window)(const planes *z, int64_t group, int64_t count, const re
 static void sum_filters(const planes *z, int64_t plane, int64_t group, int64_t first, int64_t count, const real *window)
 {
     real *to = z->out + plane * z->filters * plane_size(z) + first * z->v->out_w;
-    FN(symc_sum_window)(z, group, count, window, to, plane_size(z));
+    FN(symc_sum_window)(z, group, count, plane * z->filters, window, to, plane_size(z));
+}
+
+/* What is not plain: columns of `count` planes of the images. */
+static void finish_rest(const planes *z, int64_t plane, int64_t count, int64_t first, int64_t columns)
+{
+    if (!is_plain_epilogue(z->v->epilogue))
+        finish_columns(z->v->epilogue, plane * z->filters, count * z->filters, first, columns);
 }
 
 /* Whole planes. The next one is copied before one is summed: what was just written is slow to read across stores. */
@@ -260,16 +285,16 @@ static void run_planes(const planes *z, int64_t begin, int64_t end, real *window
     int64_t together = larger(1, FINISHED / (z->filters * plane_size(z)));
     real *next = window + window_size_of(z);
     if (begin < end)
-        FN(symc_copy_window)(z, z->in + begin * size + r.top * v->in_w, r, 1, window);
+        FN(symc_copy_window)(z, z->in + begin * size + r.top * v->in_w, r, 1, NULL, window);
     for (int64_t plane = begin; plane < end; plane++) {
         if (plane + 1 < end)
-            FN(symc_copy_window)(z, z->in + (plane + 1) * size + r.top * v->in_w, r, 1, next);
+            FN(symc_copy_window)(z, z->in + (plane + 1) * size + r.top * v->in_w, r, 1, NULL, next);
         sum_filters(z, plane, group, 0, v->out_h, window);
         group = group + 1 == v->groups ? 0 : group + 1;
         real *other = window;
         window = next, next = other;
         if (plane + 1 - waiting == together || plane + 1 == end) { /* small planes together */
-            finish_columns(v->epilogue, waiting * z->filters, (plane + 1 - waiting) * z->filters, 0, plane_size(z));
+            finish_rest(z, waiting, plane + 1 - waiting, 0, plane_size(z));
             waiting = plane + 1;
         }
     }
@@ -292,9 +317,9 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
         int64_t plane = task / z->bands, band = task % z->bands;
         int64_t first = band_start(z, band), count = band_start(z, band + 1) - first;
         window_rows r = FN(symc_rows_behind)(z, first, first + count);
-        FN(symc_copy_window)(z, z->in + (plane * v->in_h + r.top) * v->in_w, r, 0, window);
+        FN(symc_copy_window)(z, z->in + (plane * v->in_h + r.top) * v->in_w, r, 0, NULL, window);
         sum_filters(z, plane, plane % v->groups, first, count, window);
-        finish_columns(v->epilogue, plane * z->filters, z->filters, first * v->out_w, count * v->out_w);
+        finish_rest(z, plane, 1, first * v->out_w, count * v->out_w);
     }
 }
 

@@ -121,7 +121,7 @@ static void hand_on_rows(const gather *g, const real *pixels, int64_t high, int6
 {
     int64_t ld = (wide + VL - 1) / VL * VL + VL;
     for (int64_t y = 0; y < high; y++, first += apart * g->out_w) {
-        FN(symc_from_lanes)(pixels + y * wide * VL, wide, VL, rows, ld, own);
+        FN(symc_from_lanes)(pixels + y * wide * VL, wide, VL, rows, ld, NULL, own);
         for (int64_t r = 0; r < rows; r++)
             finish_part_at(g->epilogue, own + r * ld, row + r, g->out_h * g->out_w, first, wide);
     }
@@ -133,7 +133,7 @@ static void spread_rows(const gather *g, const real *pixels, int64_t high, int64
 {
     int64_t ld = (wide + VL - 1) / VL * VL + VL;
     for (int64_t y = 0; y < high; y++, to += row_step) {
-        FN(symc_from_lanes)(pixels + y * wide * VL, wide, VL, rows, ld, own);
+        FN(symc_from_lanes)(pixels + y * wide * VL, wide, VL, rows, ld, NULL, own);
         for (int64_t r = 0; r < rows; r++)
             for (int64_t x = 0; x < wide; x++)
                 to[r * g->out_plane + x * g->out_col] = own[r * ld + x];
@@ -160,19 +160,21 @@ static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t 
     finish_run(OUT_H, OUT_W, &v->cols, &run, from, step, cols, high, wide, VL, pixels)
         BY_SHAPE(v->rows.taps, v->cols.taps)
 #undef FOR_SHAPE
-        if (g->epilogue) {
-            hand_on_rows(g, pixels, high, wide, (run.image * g->groups + group) * g->filters + filter, rows,
-                         row * g->out_w + col, apart, pixels + high * wide * VL);
+        int64_t first_row = (run.image * g->groups + group) * g->filters + filter;
+        plain_rows own;
+        const plain_rows *end = g->out_col == 1 ? plain_rows_of(g->epilogue, first_row, rows, &own) : NULL;
+        if (g->epilogue && !end) {
+            hand_on_rows(g, pixels, high, wide, first_row, rows, row * g->out_w + col, apart, pixels + high * wide * VL);
             continue;
         }
         real *to = plane + run.image * g->out_image + row * g->out_row + col * g->out_col;
         if (g->out_col != 1)
             spread_rows(g, pixels, high, wide, rows, apart * g->out_row, pixels + high * wide * VL, to);
         else if (wide == g->out_row && apart == 1)
-            FN(symc_from_lanes)(pixels, high * wide, VL, rows, g->out_plane, to);
+            FN(symc_from_lanes)(pixels, high * wide, VL, rows, g->out_plane, end, to);
         else
             for (int64_t r = 0; r < high; r++)
-                FN(symc_from_lanes)(pixels + r * wide * VL, wide, VL, rows, g->out_plane, to + r * apart * g->out_row);
+                FN(symc_from_lanes)(pixels + r * wide * VL, wide, VL, rows, g->out_plane, end, to + r * apart * g->out_row);
     }
 }
 

@@ -169,7 +169,7 @@ static void finish_block(const weights *v, int64_t group, int64_t block, int64_t
             }
         }
         FN(symc_from_lanes)(turned, (last - first) * taps, VL, smaller(VL, g->filters - filter),
-                            g->channels * taps,
+                            g->channels * taps, NULL,
                             v->dw + ((group * g->filters + filter) * g->channels + first) * taps);
     }
 }

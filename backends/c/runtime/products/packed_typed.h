@@ -103,10 +103,10 @@ static region task_region(const product *g, int64_t task)
 }
 
 static void multiply_tile_at(const product *g, int64_t row, int64_t rows, int64_t col, int64_t k0, int64_t k,
-                             const real *a, const real *b, int64_t b_step)
+                             const real *a, const real *b, int64_t b_step, const plain_rows *end)
 {
     FN(symc_tile)(rows, smaller(TILE_COLS, g->cols - col), k, a, rows, b, b_step, g->c + row * g->ldc + col, g->ldc,
-                  g->accumulate || k0 > 0);
+                  g->accumulate || k0 > 0, end);
 }
 
 /* Whether panel j of B is read in place: packing does not pay for so few rows. */
@@ -124,6 +124,8 @@ static void finish_panels(const product *g, int64_t row, int64_t rows, int64_t f
 /* One k block of a region with A shared: packs the panels of B, then multiplies each panel of A by all of them. */
 static void multiply_columns(const product *g, region part, int64_t k0, int64_t k, real *own)
 {
+    const int last = k0 + k == g->k;
+    plain_rows own_end;
     int64_t whole = 0; /* panels that are packed row by row: each row is one stretch of memory */
     if (!g->trans_b && g->rows > IN_PLACE_ROWS)
         whole = smaller(part.last_col, g->cols / TILE_COLS) - part.first_col;
@@ -136,12 +138,13 @@ static void multiply_columns(const product *g, region part, int64_t k0, int64_t 
     for (int64_t i = part.first_row; i < part.last_row; i++) {
         int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
         const real *a = g->shared + packed_at(g, row, k0, k, g->rows);
+        const plain_rows *end = last ? plain_rows_of(g->epilogue, g->first_row + row, rows, &own_end) : NULL;
         for (int64_t j = part.first_col; j < part.last_col; j++) {
             int in_place = reads_in_place(g, j);
             const real *b = in_place ? g->b + k0 * g->ldb + j * TILE_COLS : own + (j - part.first_col) * TILE_COLS * k;
-            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, a, b, in_place ? g->ldb : TILE_COLS);
+            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, a, b, in_place ? g->ldb : TILE_COLS, end);
         }
-        if (k0 + k == g->k)
+        if (last && !end)
             finish_panels(g, row, rows, part.first_col, part.last_col);
     }
 }
@@ -150,6 +153,10 @@ static void multiply_columns(const product *g, region part, int64_t k0, int64_t 
 static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, real *own)
 {
     int64_t first = panel_row(g->rows, part.first_row), width = col_panels(g->cols) * TILE_COLS;
+    int64_t behind = panel_row(g->rows, part.last_row);
+    const int last = k0 + k == g->k;
+    plain_rows all, rest;
+    const plain_rows *end = last ? plain_rows_of(g->epilogue, g->first_row + first, behind - first, &all) : NULL;
     for (int64_t i = part.first_row; i < part.last_row; i++) {
         int64_t row = panel_row(g->rows, i);
         pack_a_panel(g, own + (row - first) * k, row, panel_row(g->rows, i + 1) - row, k0, k);
@@ -158,10 +165,11 @@ static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, 
         const real *b = g->shared + packed_at(g, j * TILE_COLS, k0, k, width);
         for (int64_t i = part.first_row; i < part.last_row; i++) {
             int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
-            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, own + (row - first) * k, b, TILE_COLS);
+            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, own + (row - first) * k, b, TILE_COLS,
+                             rows_from(end, row - first, &rest));
         }
-        if (k0 + k == g->k)
-            finish_panels(g, first, panel_row(g->rows, part.last_row) - first, j, j + 1);
+        if (last && !end)
+            finish_panels(g, first, behind - first, j, j + 1);
     }
 }
 

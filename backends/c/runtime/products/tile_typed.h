@@ -7,10 +7,10 @@
 enum { ROWS_AHEAD = 8 };
 
 typedef void tile_kernel(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
-                         int accumulate);
+                         int accumulate, const plain_rows *end);
 
 INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
-                          real *c, int64_t ldc, int accumulate)
+                          real *c, int64_t ldc, int accumulate, const plain_rows *end)
 {
     vec sum[TILE_ROWS][2];
     UNROLL
@@ -37,21 +37,39 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
         a += a_step;
         b += b_step;
     }
+    if (accumulate) {
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            UNROLL
+            for (int v = 0; v < vecs; v++)
+                sum[r][v] += load(c + r * ldc + v * VL);
+        }
+    }
+    if (end) {
+        const real *terms = end->terms;
+        row_end e = row_end_of(end, 0);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            e.term = terms[r];
+            UNROLL
+            for (int v = 0; v < vecs; v++)
+                store(c + r * ldc + v * VL, finished(sum[r][v], e));
+        }
+        return;
+    }
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
-        for (int v = 0; v < vecs; v++) {
-            real *to = c + r * ldc + v * VL;
-            store(to, accumulate ? load(to) + sum[r][v] : sum[r][v]);
-        }
+        for (int v = 0; v < vecs; v++)
+            store(c + r * ldc + v * VL, sum[r][v]);
     }
 }
 
 #define KERNEL(ROWS, VECS)                                                                                          \
     static void kernel_##ROWS##_##VECS(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,     \
-                                       real *c, int64_t ldc, int accumulate)                                        \
+                                       real *c, int64_t ldc, int accumulate, const plain_rows *end)                 \
     {                                                                                                               \
-        multiply_tile(ROWS, VECS, k, a, a_step, b, b_step, c, ldc, accumulate);                                     \
+        multiply_tile(ROWS, VECS, k, a, a_step, b, b_step, c, ldc, accumulate, end);                                \
     }
 #define KERNELS(ROWS) KERNEL(ROWS, 1) KERNEL(ROWS, 2)
 #define KERNEL_PAIR(ROWS) {kernel_##ROWS##_1, kernel_##ROWS##_2}
@@ -134,7 +152,7 @@ INLINE void sum_columns(int cols, int parts, int64_t rows, int64_t k, const real
     case COLS: sum_columns(COLS, PARTS(COLS), rows, k, a, a_step, b, b_step, sums); break
 
 static void multiply_few(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
-                         real *c, int64_t ldc, int accumulate)
+                         real *c, int64_t ldc, int accumulate, const plain_rows *end)
 {
     real sums[FEW_COLS * VECS_DOWN * VL] __attribute__((aligned(64)));
     switch (cols) {
@@ -156,7 +174,8 @@ static void multiply_few(int64_t rows, int64_t cols, int64_t k, const real *a, i
     for (int64_t r = 0; r < rows; r++, c += ldc)
         for (int64_t j = 0; j < cols; j++) {
             real x = sums[j * VECS_DOWN * VL + r];
-            c[j] = accumulate ? c[j] + x : x;
+            x = accumulate ? c[j] + x : x;
+            c[j] = end ? finished_element(x, end->terms[r], end) : x;
         }
 }
 
@@ -168,32 +187,34 @@ INLINE int are_few(int64_t rows, int64_t cols, int64_t k)
 #endif
 
 void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
-                   real *c, int64_t ldc, int accumulate)
+                   real *c, int64_t ldc, int accumulate, const plain_rows *end)
 {
     int wide = cols > VL;
     tile_kernel *kernel = kernels[rows][wide];
     if (cols == VL * (1 + wide)) {
-        kernel(k, a, a_step, b, b_step, c, ldc, accumulate);
+        kernel(k, a, a_step, b, b_step, c, ldc, accumulate, end);
         return;
     }
 #if FEW_COLS
     if (are_few(rows, cols - wide * VL, k)) {
         if (wide)
-            kernels[rows][0](k, a, a_step, b, b_step, c, ldc, accumulate);
-        multiply_few(rows, cols - wide * VL, k, a, a_step, b + wide * VL, b_step, c + wide * VL, ldc, accumulate);
+            kernels[rows][0](k, a, a_step, b, b_step, c, ldc, accumulate, end);
+        multiply_few(rows, cols - wide * VL, k, a, a_step, b + wide * VL, b_step, c + wide * VL, ldc, accumulate, end);
         return;
     }
 #endif
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
-    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0);
+    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0, accumulate ? NULL : end);
+    const plain_rows *rest_end = accumulate ? end : NULL;
     lane_mask last = first_lanes(cols - wide * VL);
     for (int64_t r = 0; r < rows; r++, c += ldc) {
         const real *sum = whole + r * TILE_COLS;
+        row_end e = row_end_of(rest_end, r);
         if (wide)
-            store(c, accumulate ? load(c) + load(sum) : load(sum));
+            store(c, finished(accumulate ? load(c) + load(sum) : load(sum), e));
         real *to = c + wide * VL;
         vec rest = load(sum + wide * VL);
-        store_lanes(to, accumulate ? load_lanes(to, last) + rest : rest, last);
+        store_lanes(to, finished(accumulate ? load_lanes(to, last) + rest : rest, e), last);
     }
 }
 

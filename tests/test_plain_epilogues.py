@@ -1,0 +1,144 @@
+"""A bias per channel and an activation with two bounds are applied where a convolution stores its sums."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc.graph import Variable
+from symc.printing import debugprint
+
+pytestmark = pytest.mark.skipif(symc.config.device != "c", reason="algorithms of the C back end")
+
+NUMBERS = np.random.default_rng(11)
+
+ENDS: dict[str, Callable[[Variable, Variable], Variable]] = {
+    "linear": lambda y, b: y + b,
+    "relu": lambda y, b: T.nnet.relu(y + b),
+    "relu6": lambda y, b: T.clip(b + y, 0, 6),
+    "from above": lambda y, b: T.minimum(y + b, 0.25),
+}
+OTHERS: dict[str, Callable[[Variable, Variable], Variable]] = {
+    "scaled": lambda y, b: T.nnet.relu(y * b),
+    "subtracted": lambda y, b: T.nnet.relu(b - y),
+    "tanh": lambda y, b: T.tanh(y + b),
+    "added twice": lambda y, b: y + b + y,
+    "NaN": lambda y, b: T.maximum(y + b, np.float32(np.nan)),
+}
+
+
+def plain_ends(f: Any) -> int:
+    """How many of the epilogues in the generated code the library may replace."""
+    text = io.StringIO()
+    debugprint(f, stage="c", file=text)
+    ends = [line.partition("}")[0] for line in text.getvalue().split("const symc_epilogue e")[1:]]
+    return sum(not end.endswith(", 0, 0, 0, 0") for end in ends)
+
+
+@pytest.mark.parametrize("name", [*ENDS, *OTHERS])
+def test_which_epilogues_are_plain(name: str) -> None:
+    x, b = T.tensor("float32", shape=(None, 5, 8, 8)), T.vector("b")
+    y = T.nnet.conv2d(x, symc.shared(np.ones((6, 5, 3, 3), "float32")))
+    f = symc.function([x, b], (ENDS | OTHERS)[name](y, b.dimshuffle("x", 0, "x", "x")))
+    assert plain_ends(f) == (name in ENDS)
+
+
+Form = tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]
+FORMS: dict[str, Form] = {
+    "odd": ((2, 17, 6, 9), (33, 17, 3, 3), {"border_mode": 1}),
+    "many terms, last columns": ((1, 1100, 11, 12), (50, 1100, 1, 1), {}),
+    "few rows": ((2, 5, 13, 10), (3, 5, 1, 1), {}),
+    "one pixel": ((3, 70, 1, 1), (50, 70, 1, 1), {}),
+    "few pixels": ((1, 64, 7, 7), (96, 64, 1, 1), {}),
+    "one channel": ((2, 1, 12, 12), (3, 1, 5, 5), {"border_mode": 2}),
+    "stride": ((2, 3, 23, 19), (17, 3, 3, 3), {"border_mode": 1, "subsample": (2, 2)}),
+    "many terms, small images": ((4, 120, 3, 5), (7, 120, 3, 3), {"border_mode": 1, "subsample": (1, 3)}),
+    "depthwise": ((2, 17, 9, 21), (17, 1, 3, 3), {"border_mode": 1, "num_groups": 17}),
+    "depthwise, stride": ((1, 3, 22, 37), (6, 1, 5, 5), {"border_mode": 2, "subsample": (2, 2), "num_groups": 3}),
+    "groups in lanes": ((2, 50, 7, 7), (50, 1, 3, 3), {"border_mode": 1, "num_groups": 50}),
+    "two filters a group": ((1, 32, 7, 5), (64, 1, 3, 3), {"border_mode": 1, "num_groups": 32}),
+    "groups": ((2, 32, 8, 12), (64, 8, 3, 3), {"border_mode": 1, "num_groups": 4}),
+    "minimal filtering": ((1, 64, 28, 30), (70, 64, 3, 3), {"border_mode": 1}),
+    "no images": ((0, 4, 8, 8), (5, 4, 3, 3), {}),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FORMS)
+def test_values_are_those_of_a_loop_of_its_own(name: str, dtype: str) -> None:
+    """With special values, in each algorithm, for a bias of each channel, of each map, and of all."""
+    shape, filters, options = FORMS[name]
+    maps = T.tensor4("maps", dtype)
+    given = T.tensor(dtype, shape=(None, *shape[1:])), symc.shared(NUMBERS.standard_normal(filters).astype(dtype))
+    y = T.nnet.conv2d(*given, filter_shape=filters, filter_flip=False, **options)
+    plain = symc.function([given[0]], y)
+    images = NUMBERS.standard_normal(shape).astype(dtype)
+    if images.size:
+        images.flat[images.size // 2] = np.nan
+    biases = [
+        NUMBERS.standard_normal(s).astype(dtype)
+        for s in ((1, filters[0], 1, 1), (shape[0], filters[0], 1, 1), (1, 1, 1, 1))
+    ]
+    biases[0][0, -1], biases[0][0, 0] = -np.inf, 0
+    for bias, end in zip(biases, ("relu6", "relu", "linear") if dtype == "float32" else ("relu6",)):
+        b = T.tensor(dtype, shape=bias.shape if bias.shape[0] == 1 else (None, *bias.shape[1:]))
+        f = symc.function([given[0], b], ENDS[end](y, b))
+        loop = symc.function([maps, b], ENDS[end](maps, b))
+        for algorithm, threads in (("auto", 1), ("auto", 3), ("winograd", 2), ("blocks", 2), ("panels", 2)):
+            with symc.config.change(conv_algorithm=algorithm, threads=threads):
+                found, expected = f(images, bias), loop(plain(images), bias)
+            np.testing.assert_array_equal(found, expected, err_msg=algorithm)
+            signs = [np.signbit(a) & ~np.isnan(a) for a in (found, expected)]
+            np.testing.assert_array_equal(*signs, err_msg=algorithm)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(12, 23), (9, 5), (33, 40)])
+def test_chains_in_bands(size: tuple[int, int], stride: int) -> None:
+    """What is padded is zero, and not the activation of a bias; against float64."""
+    channels, middle = 7, 31
+    weights = [
+        NUMBERS.standard_normal(s) / 2 for s in ((middle, channels, 1, 1), (middle, 1, 3, 3), (11, middle, 1, 1))
+    ]
+    biases = [NUMBERS.standard_normal(len(w)) + 1 for w in weights]
+
+    def network(x: Variable, dtype: str) -> Variable:
+        for k, (w, b) in enumerate(zip(weights, biases)):
+            options: dict[str, Any] = (
+                {"border_mode": 1, "num_groups": middle, "subsample": (stride,) * 2} if k == 1 else {}
+            )
+            x = T.nnet.conv2d(x, symc.shared(w.astype(dtype)), filter_shape=w.shape, **options)
+            x = x + symc.shared(b.astype(dtype)).dimshuffle("x", 0, "x", "x")
+            x = T.clip(x, 0, 1.5) if k < 2 else x
+        return x
+
+    images = NUMBERS.standard_normal((3, channels, *size))
+    found = []
+    for dtype, device, algorithm in (
+        ("float32", "c", "bands"),
+        ("float64", "c", "bands"),
+        ("float64", "interp", "auto"),
+    ):
+        x = T.tensor(dtype, shape=(None, channels, *size))
+        f = symc.function([x], network(x, dtype), device=device)
+        for threads in (1, 3):
+            with symc.config.change(conv_algorithm=algorithm, threads=threads):
+                found.append(f(images[: None if device == "c" else 1].astype(dtype)))
+        if device == "c":
+            assert plain_ends(f) == 3
+    for result, tolerance in zip(found[:4], (1e-5, 1e-5, 1e-13, 1e-13)):
+        np.testing.assert_allclose(result[:1], found[4], rtol=0, atol=tolerance * 30)
+        np.testing.assert_array_equal(result, found[0] if result.dtype == "float32" else found[2])
+
+
+def test_products_with_a_bias_for_each_row() -> None:
+    x, w, b = T.matrix("x"), T.matrix("w"), T.col("b")
+    f = symc.function([x, w, b], T.nnet.relu(T.dot(w, x) + b))
+    for rows, terms, columns in ((40, 600, 100), (17, 3, 1000), (300, 64, 70), (1, 50, 50), (50, 50, 1), (0, 5, 5)):
+        values = [NUMBERS.standard_normal(s).astype("float32") for s in ((terms, columns), (rows, terms), (rows, 1))]
+        expected = np.maximum(symc.function([w, x], T.dot(w, x))(values[1], values[0]) + values[2], 0)
+        np.testing.assert_array_equal(f(*values), expected)
