@@ -10,6 +10,7 @@ import pytest
 import symc
 import symc.tensor as T
 from symc.graph import Variable
+from symc.graph.bfloat16 import bits_of, values_of
 from symc.printing import debugprint
 
 pytestmark = pytest.mark.skipif(symc.config.device != "c", reason="algorithms of the C back end")
@@ -36,7 +37,7 @@ def plain_ends(f: Any) -> int:
     text = io.StringIO()
     debugprint(f, stage="c", file=text)
     ends = [line.partition("}")[0] for line in text.getvalue().split("const symc_epilogue e")[1:]]
-    return sum(not end.endswith(", 0, 0, 0, 0") for end in ends)
+    return sum(not end.endswith(", 0, 0, 0, 0, 0, 0") for end in ends)
 
 
 @pytest.mark.parametrize("name", [*ENDS, *OTHERS])
@@ -142,3 +143,52 @@ def test_products_with_a_bias_for_each_row() -> None:
         values = [NUMBERS.standard_normal(s).astype("float32") for s in ((terms, columns), (rows, terms), (rows, 1))]
         expected = np.maximum(symc.function([w, x], T.dot(w, x))(values[1], values[0]) + values[2], 0)
         np.testing.assert_array_equal(f(*values), expected)
+
+
+DEPTHWISE: dict[str, tuple[int, int, int, dict[str, Any]]] = {
+    "odd": (3, 9, 13, {"border_mode": 1}),
+    "one pixel": (3, 1, 1, {"border_mode": 1}),
+    "wide border": (5, 4, 6, {"border_mode": 4}),
+    "stride": (3, 12, 21, {"border_mode": 1, "subsample": (2, 2)}),
+    "stride, no border": (5, 11, 20, {"border_mode": 0, "subsample": (1, 2)}),
+    "narrower than the filter": (5, 3, 2, {"border_mode": 2}),
+    "seven taps": (7, 9, 10, {"border_mode": 3}),
+    "dilation": (3, 8, 17, {"border_mode": 2, "filter_dilation": (2, 2)}),
+    "dilated rows, flipped": (3, 8, 17, {"border_mode": (2, 1), "filter_dilation": (2, 1), "filter_flip": True}),
+}
+
+
+@pytest.mark.parametrize("name", DEPTHWISE)
+def test_depthwise_convolutions_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values are those of an epilogue that is not plain, since it adds minus zero; normal and subnormal numbers."""
+    monkeypatch.setattr("symc_backends.c.multiplies_blocks", lambda: True)
+    monkeypatch.setattr(symc.config, "cpu_precision", "bfloat16")
+    taps, high, wide, options = DEPTHWISE[name]
+    X, W = T.dtensor4("X"), T.dtensor4("W")
+    for channels in (32, 50):
+        x = T.tensor("float32", shape=(None, channels, high, wide))
+        b, zero = T.tensor("float32", shape=(channels,)), T.tensor("float32", shape=(channels,))
+        same = symc.shared(np.eye(channels, dtype="float32")[:, :, None, None])
+        w = symc.shared(NUMBERS.standard_normal((channels, 1, taps, taps)).astype("float32"))
+        y = T.nnet.conv2d(x, same)
+        y = T.nnet.conv2d(y, w, num_groups=channels, **({"filter_flip": False} | options))
+        terms = y + b.dimshuffle("x", 0, "x", "x")
+        ends = [terms, terms + zero.dimshuffle("x", 0, "x", "x")]
+        functions = [
+            symc.function([x, b, zero], T.nnet.conv2d(T.clip(e, -0.5, 6), same), on_unused_input="ignore") for e in ends
+        ]
+        assert [plain_ends(f) for f in functions] == [1, 0]
+        for scale in (1, 1e-37, 1e-39):
+            given = (
+                (NUMBERS.standard_normal(s) * scale).astype("float32") for s in ((3, channels, high, wide), (channels,))
+            )
+            values = [*given, np.full(channels, -0.0, "float32")]
+            found = [f(*values) for f in functions]
+            np.testing.assert_array_equal(*found)
+            if scale < 1:
+                continue
+            rounded = [values_of(bits_of(v)).astype("float64") for v in (values[0], w.get_value())]
+            flipped = options.get("filter_flip", False)
+            exact = T.nnet.conv2d(X, W, num_groups=channels, **({"filter_flip": flipped} | options))
+            wanted = symc.function([X, W], exact)(*rounded) + values[1][:, None, None].astype("float64")
+            np.testing.assert_allclose(found[0], np.clip(wanted, -0.5, 6), rtol=1e-2, atol=2e-5)

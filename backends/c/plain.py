@@ -11,66 +11,114 @@ import math
 from typing import NamedTuple
 
 from symc.loops.expr import Expr, index
-from symc.loops.ir import Epilogue, For, Let, Load, Store
+from symc.loops.ir import Epilogue, For, Let, Load, Statement, Store
 
 __all__ = ["Plain", "plain_form"]
 
+LANES = 32
+"""The elements of columns that are vectors."""
+
 
 class Plain(NamedTuple):
-    """``element = min(max(element + terms[row % period], low), high)``, with the name of a buffer for ``terms``."""
+    """``element = min(max(element + terms[row % period], low), high)``, with names of buffers.
+
+    If columns are vectors, there is a term per row and lane, and ``bfloat16_bits(element) & kept[row % period]`` goes
+    to ``bits``.
+    """
 
     terms: str
     period: Expr
     low: float
     high: float
+    bits: str | None = None
+    kept: str | None = None
 
 
 def plain_form(e: Epilogue, output: str, dtype: str) -> Plain | None:
     """What the epilogue of a call does with its ``output``, if it is plain."""
     *before, loop = e.body
-    if not isinstance(loop, For) or loop.kind != "simd" or dtype not in ("float32", "float64"):
+    if not isinstance(loop, For) or dtype not in ("float32", "float64"):
         return None
+    lane = None
+    inner = loop.body[-1] if loop.body else None
+    if loop.kind == "serial" and isinstance(inner, For) and inner.extent.op == "const" and inner.extent.value == LANES:
+        before, loop, lane = [*before, *loop.body[:-1]], inner, inner.index
     *inside, last = loop.body
-    if not isinstance(last, Store) or last.buffer != output:
+    if loop.kind != "simd" or not isinstance(last, Store) or (last.buffer == output) != (lane is None):
         return None
-    values: dict[str, Expr] = {}
-    loads: dict[str, Load] = {}
-    for s in (*before, *inside):
-        if isinstance(s, Let):
-            values[s.name] = s.value
-        elif isinstance(s, Load) and s.dtype == dtype:
-            loads[s.name] = s
-        else:
+    values = _Values([*before, *inside])
+    if values.unknown:
+        return None
+    value, kept = values.of(last.value), None
+    if lane is not None:
+        if value.op == "and":
+            a, b = map(values.of, value.args)
+            value, mask = (a, values.load(b)) if values.load(a) is None else (b, values.load(a))
+            if mask is None:
+                return None
+            kept = mask
+        if value.op != "bfloat16_bits":
             return None
-
-    def known(x: Expr) -> Expr:
-        while x.op == "var" and x.value in values:
-            x = values[x.value]
-        return x
-
-    low, high, value = -math.inf, math.inf, known(last.value)
-    if value.op == "min" and known(value.args[1]).op == "const":
-        high, value = known(value.args[1]).value, known(value.args[0])
-    if value.op == "max" and known(value.args[1]).op == "const":
-        low, value = known(value.args[1]).value, known(value.args[0])
+        value = values.of(value.args[0])
+    low, high = -math.inf, math.inf
+    if value.op == "min" and values.of(value.args[1]).op == "const":
+        high, value = values.of(value.args[1]).value, values.of(value.args[0])
+    if value.op == "max" and values.of(value.args[1]).op == "const":
+        low, value = values.of(value.args[1]).value, values.of(value.args[0])
     if value.op != "add" or math.isnan(low) or math.isnan(high):
         return None
     for x, other in (value.args, value.args[::-1]):
-        element, term = (loads.get(v.value) if v.op == "var" else None for v in map(known, (x, other)))
-        if element is None or term is None or element.buffer != output or not element.index.same(last.index):
+        element, term = values.load(x), values.load(other)
+        if element is None or term is None or element.buffer != output or term.buffer in (output, last.buffer):
             continue
-        period = _period(known(term.index), e)
-        if term.buffer != output and period is not None:
+        period = values.period(term.index, e, lane)
+        if period is None or not element.index.same(last.index) or dtype not in (element.dtype,) or term.dtype != dtype:
+            continue
+        if lane is None:
             return Plain(term.buffer, period, low, high)
+        if kept is None:
+            return Plain(term.buffer, period, low, high, last.buffer)
+        of_mask = values.period(kept.index, e, lane)
+        if of_mask is not None and of_mask.same(period) and kept.buffer != last.buffer:
+            return Plain(term.buffer, period, low, high, last.buffer, kept.buffer)
     return None
 
 
-def _period(at: Expr, e: Epilogue) -> Expr | None:
-    """After how many rows an index repeats that counts rows; None if it does anything else."""
-    if at.op == "const" and at.value == 0:
-        return index(1)
-    if at.op == "var" and at.value == e.row:
-        return e.rows
-    if at.op == "mod" and at.args[0].op == "var" and at.args[0].value == e.row and e.row not in str(at.args[1]):
-        return at.args[1]
-    return None
+class _Values:
+    """What the names of straight-line statements stand for."""
+
+    def __init__(self, statements: list[Statement]) -> None:
+        self._lets = {s.name: s.value for s in statements if isinstance(s, Let)}
+        self._loads = {s.name: s for s in statements if isinstance(s, Load)}
+        self.unknown = not all(isinstance(s, (Let, Load)) for s in statements)
+
+    def of(self, x: Expr) -> Expr:
+        """The expression behind a name."""
+        while x.op == "var" and x.value in self._lets:
+            x = self._lets[x.value]
+        return x
+
+    def load(self, x: Expr) -> Load | None:
+        """The element that a name stands for."""
+        x = self.of(x)
+        return self._loads.get(x.value) if x.op == "var" else None
+
+    def period(self, at: Expr, e: Epilogue, lane: str | None) -> Expr | None:
+        """After how many rows an index repeats that counts rows, or lanes of rows; None if it does anything else."""
+        at = self.of(at)
+        if lane is not None:
+            if at.op == "var" and at.value == lane:
+                return index(1)
+            if at.op != "add" or not (at.args[1].op == "var" and at.args[1].value == lane):
+                return None
+            row = self.of(at.args[0])
+            if row.op != "mul" or row.args[1].op != "const" or row.args[1].value != LANES:
+                return None
+            at = self.of(row.args[0])
+        if at.op == "const" and at.value == 0:
+            return index(1)
+        if at.op == "var" and at.value == e.row:
+            return e.rows
+        if at.op == "mod" and at.args[0].op == "var" and at.args[0].value == e.row and e.row not in str(at.args[1]):
+            return at.args[1]
+        return None

@@ -22,7 +22,7 @@ typedef struct {
     vec low, high;
 } row_end;
 
-INLINE int is_plain_epilogue(const symc_epilogue *e) { return e && e->period > 0; }
+INLINE int is_plain_epilogue(const symc_epilogue *e) { return e && e->period > 0 && !e->bits; }
 
 /* What becomes of `rows` rows from `row` on, in `memory`; NULL if `run` is to be called for them, since it does anything else or
  * their terms are no neighbours. */

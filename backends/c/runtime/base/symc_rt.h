@@ -117,7 +117,9 @@ SYMC_API void symc_measure_end(void);
  * A library call `name` with one is symc_name_epilogue(bufs, p, stored), with its address behind the buffers.
  *
  * A plain one only stores element = min(max(element + terms[row % period], low), high), to the memory of the output: a call may
- * do so itself. `period` is 0 for others; no bound is a NaN. */
+ * do so itself. `period` is 0 for others; no bound is a NaN. If columns are vectors of 32 elements, terms and elements of `kept`
+ * are vectors too, and (bfloat16 of the element, rounded to nearest even) & kept[row % period] is stored to `bits`; without
+ * `kept` all bits are. */
 typedef struct {
     void (*run)(void *args, void *output, void *results, int64_t row, int64_t rows, int64_t first, int64_t count);
     void *args;
@@ -125,6 +127,8 @@ typedef struct {
     const void *terms; /* of the type of the elements */
     int64_t period;
     double low, high;
+    void *bits;
+    const uint16_t *kept;
 } symc_epilogue;
 
 /* ---- matrix products --------------------------------------------------------------------------------------------- */

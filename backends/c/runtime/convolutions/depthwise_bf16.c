@@ -1,14 +1,15 @@
 /* Depthwise convolutions of images in blocks of channels, as bfloat16; see symc_conv2d_blocks in symc_rt.h.
  *
  * Lanes are channels: the two of a pair of bfloat16 are widened by a shift and by a mask, so that even and odd channels have sums
- * of their own, which are put in order at last. A task is a band of rows of one block of channels of an image. It copies what
- * the band reads, with zeros beside the image, so that all its pixels are alike.
+ * of their own, which are put in order at last. A task is a band of rows of one block of channels of an image. Filters with few
+ * neighbouring columns leave out what is beside the image; for others what the band reads is copied, with zeros beside it.
  */
 #define SYMC_DOUBLE 0
 #include "paired.h"
 
 #if SYMC_HAS_PAIRS
 #include "base/epilogue.h"
+#include "base/plain_pixels.h"
 #include "axis.h"
 
 enum {
@@ -26,39 +27,61 @@ typedef struct {
     int64_t together;          /* rows of results that are finished at once */
 } depthwise;
 
+/* What results read of the image: the taps [first_row, last_row), and of the pixels under their taps [first_col, last_col); and
+ * the pixels between two rows. */
+typedef struct {
+    int64_t first_row, last_row, first_col, last_col, pitch;
+} span;
+
 /* `count` neighbouring results of a row from the window that begins at `from`; filters with `taps` columns that are neighbours,
- * and `step` pixels between results, if these are constants other than 0. */
-INLINE void sum_tile(int count, int taps, int step, const depthwise *z, const float *from, const float *w, float *to)
+ * and `step` pixels between results, if these are constants other than 0: then `s` is what they read, else all there is. To `to`
+ * go sums, or with an `end` pairs. */
+INLINE void sum_tile(int count, int taps, int step, const depthwise *z, const span *s, const float *from, const float *w,
+                     const pixel_end *end, float *to)
 {
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
     vec even[MOST_PIXELS], odd[MOST_PIXELS];
     UNROLL
     for (int t = 0; t < count; t++)
         even[t] = odd[t] = (vec){0};
-    for (int64_t r = 0; r < z->rows.taps; r++, from += z->rows.dil * z->wide * VL) {
+    const int64_t first_col = s->first_col, last_col = s->last_col, pitch = z->rows.dil * s->pitch * VL;
+    from += s->first_row * pitch, w += s->first_row * z->cols.taps * 2 * VL;
+    for (int64_t r = s->first_row; r < s->last_row; r++, from += pitch) {
         if (taps) {
+            vec we[5], wo[5];
+            UNROLL
+            for (int tap = 0; tap < taps; tap++)
+                we[tap] = load(w + 2 * tap * VL), wo[tap] = load(w + (2 * tap + 1) * VL);
             UNROLL
             for (int j = 0; j < (count - 1) * step + taps; j++) {
+                if (j < first_col || j >= last_col)
+                    continue;
                 __m512i pairs = (__m512i)load(from + j * VL);
                 vec e = (vec)_mm512_slli_epi32(pairs, 16), o = (vec)_mm512_and_si512(pairs, upper);
                 UNROLL
                 for (int t = 0; t < count; t++) {
-                    int s = j - t * step;
-                    if (s >= 0 && s < taps)
-                        even[t] += e * load(w + 2 * s * VL), odd[t] += o * load(w + (2 * s + 1) * VL);
+                    int tap = j - t * step;
+                    if (tap >= 0 && tap < taps)
+                        even[t] += e * we[tap], odd[t] += o * wo[tap];
                 }
             }
             w += 2 * taps * VL;
             continue;
         }
-        for (int64_t s = 0; s < z->cols.taps; s++, w += 2 * VL) {
+        for (int64_t tap = 0; tap < z->cols.taps; tap++, w += 2 * VL) {
             vec we = load(w), wo = load(w + VL);
             UNROLL
             for (int t = 0; t < count; t++) {
-                __m512i pairs = (__m512i)load(from + (t * z->cols.up + s * z->cols.dil) * VL);
+                __m512i pairs = (__m512i)load(from + (t * z->cols.up + tap * z->cols.dil) * VL);
                 even[t] += (vec)_mm512_slli_epi32(pairs, 16) * we, odd[t] += (vec)_mm512_and_si512(pairs, upper) * wo;
             }
         }
+    }
+    if (end) {
+        UNROLL
+        for (int t = 0; t < count; t++)
+            store(to + t * VL, finished_pixel(even[t], odd[t], end));
+        return;
     }
     const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
@@ -69,12 +92,13 @@ INLINE void sum_tile(int count, int taps, int step, const depthwise *z, const fl
     }
 }
 
-typedef void tile_kernel(const depthwise *z, const float *from, const float *w, float *to);
+typedef void tile_kernel(const depthwise *z, const span *s, const float *from, const float *w, const pixel_end *end, float *to);
 
 #define KERNEL(COUNT, TAPS, STEP)                                                                                   \
-    static void tile_##COUNT##_##TAPS##_##STEP(const depthwise *z, const float *from, const float *w, float *to)    \
+    static void tile_##COUNT##_##TAPS##_##STEP(const depthwise *z, const span *s, const float *from, const float *w, \
+                                               const pixel_end *end, float *to)                                     \
     {                                                                                                               \
-        sum_tile(COUNT, TAPS, STEP, z, from, w, to);                                                                \
+        sum_tile(COUNT, TAPS, STEP, z, s, from, w, end, to);                                                        \
     }
 #define KERNELS(TAPS, STEP)                                                                                         \
     KERNEL(1, TAPS, STEP) KERNEL(2, TAPS, STEP) KERNEL(3, TAPS, STEP) KERNEL(4, TAPS, STEP)                         \
@@ -126,13 +150,29 @@ static void copy_band(const depthwise *z, const float *plane, int64_t first, int
     }
 }
 
+/* What `count` results of row `y` from column `x` on read, and where they read in the image: not there, if that is beside it. */
+INLINE span span_of(const depthwise *z, int64_t y, int64_t x, int64_t count, const float *plane, const float **from)
+{
+    const conv2d *v = z->v;
+    int64_t top = window_start(&z->rows, y), left = window_start(&z->cols, x), wide = window_size(&z->cols, x, x + count);
+    int64_t first_row = 0, last_row = z->rows.taps;
+    while (first_row < last_row && top + first_row * z->rows.dil < 0)
+        first_row++;
+    while (last_row > first_row && top + (last_row - 1) * z->rows.dil >= v->in_h)
+        last_row--;
+    *from = (const float *)((uintptr_t)plane + (uintptr_t)((top * v->in_w + left) * VL) * sizeof(float));
+    return (span){first_row, last_row, larger(0, -left), smaller(wide, v->in_w - left), v->in_w};
+}
+
 /* Tasks (image, block of channels, band). */
 static void run_bands(void *arg, int64_t begin, int64_t end)
 {
     const depthwise *z = arg;
     const conv2d *v = z->v;
     tile_kernel *const *kernels = kernels_of(z);
-    float *window = symc_scratch(SLOT_BAND, z->high * z->wide * VL * sizeof(float));
+    const int plain = are_plain_pixels(v->epilogue), in_place = kernels != tiles_0_0;
+    pixel_end end_of_place;
+    float *window = symc_scratch(SLOT_BAND, in_place ? 0 : z->high * z->wide * VL * sizeof(float));
     float *sums = symc_scratch(SLOT_BLOCK, z->together * v->out_w * PAIRED * sizeof(float));
     float *filters = symc_scratch(SLOT_BLOCK_2, v->taps_h * v->taps_w * PAIRED * sizeof(float));
     int64_t blocks = v->channels / PAIRED, tiles = ceil_div(v->out_w, MOST_PIXELS), spread = -1;
@@ -141,16 +181,28 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
         int64_t first = band * v->out_h / z->bands, last = (band + 1) * v->out_h / z->bands;
         if (place % blocks != spread)
             spread = place % blocks, spread_filters(z, spread, filters);
-        copy_band(z, z->in + place * v->in_h * v->in_w * VL, first, last, window);
+        const float *plane = z->in + place * v->in_h * v->in_w * VL;
+        if (!in_place)
+            copy_band(z, plane, first, last, window);
+        if (plain)
+            end_of_place = pixel_end_of(v->epilogue, place);
         for (int64_t y = first; y < last; y += z->together) {
             int64_t rows = smaller(z->together, last - y);
             for (int64_t i = 0; i < rows; i++)
                 for (int64_t t = 0; t < tiles; t++) {
                     int64_t x = t * v->out_w / tiles, count = (t + 1) * v->out_w / tiles - x;
-                    kernels[count - 1](z, window + ((y - first + i) * z->rows.up * z->wide + x * z->cols.up) * VL, filters,
-                                       sums + (i * v->out_w + x) * PAIRED);
+                    const float *from = window + ((y - first + i) * z->rows.up * z->wide + x * z->cols.up) * VL;
+                    span s = {0, z->rows.taps, 0, z->wide, z->wide};
+                    if (in_place)
+                        s = span_of(z, y + i, x, count, plane, &from);
+                    if (plain)
+                        kernels[count - 1](z, &s, from, filters, &end_of_place,
+                                           (float *)v->epilogue->bits + ((place * v->out_h + y + i) * v->out_w + x) * VL);
+                    else
+                        kernels[count - 1](z, &s, from, filters, NULL, sums + (i * v->out_w + x) * PAIRED);
                 }
-            finish_pixels(v->epilogue, z->out, sums, place, v->out_h * v->out_w, y * v->out_w, rows * v->out_w);
+            if (!plain)
+                finish_pixels(v->epilogue, z->out, sums, place, v->out_h * v->out_w, y * v->out_w, rows * v->out_w);
         }
     }
 }
