@@ -145,50 +145,61 @@ def test_products_with_a_bias_for_each_row() -> None:
         np.testing.assert_array_equal(f(*values), expected)
 
 
-DEPTHWISE: dict[str, tuple[int, int, int, dict[str, Any]]] = {
-    "odd": (3, 9, 13, {"border_mode": 1}),
-    "one pixel": (3, 1, 1, {"border_mode": 1}),
-    "wide border": (5, 4, 6, {"border_mode": 4}),
-    "stride": (3, 12, 21, {"border_mode": 1, "subsample": (2, 2)}),
-    "stride, no border": (5, 11, 20, {"border_mode": 0, "subsample": (1, 2)}),
-    "narrower than the filter": (5, 3, 2, {"border_mode": 2}),
-    "seven taps": (7, 9, 10, {"border_mode": 3}),
-    "dilation": (3, 8, 17, {"border_mode": 2, "filter_dilation": (2, 2)}),
-    "dilated rows, flipped": (3, 8, 17, {"border_mode": (2, 1), "filter_dilation": (2, 1), "filter_flip": True}),
+Blocked = tuple[tuple[int, int], int, int, int, dict[str, Any]]
+BLOCKED: dict[str, Blocked] = {  # channels and filters, equal where each has its own; taps; rows and columns of images
+    "odd": ((50, 50), 3, 9, 13, {"border_mode": 1}),
+    "one pixel": ((32, 32), 3, 1, 1, {"border_mode": 1}),
+    "wide border": ((32, 32), 5, 4, 6, {"border_mode": 4}),
+    "stride": ((50, 50), 3, 12, 21, {"border_mode": 1, "subsample": (2, 2)}),
+    "stride, no border": ((32, 32), 5, 11, 20, {"border_mode": 0, "subsample": (1, 2)}),
+    "narrower than the filter": ((32, 32), 5, 3, 2, {"border_mode": 2}),
+    "seven taps": ((32, 32), 7, 9, 10, {"border_mode": 3}),
+    "dilation": ((50, 50), 3, 8, 17, {"border_mode": 2, "filter_dilation": (2, 2)}),
+    "dilated rows, flipped": (
+        (32, 32),
+        3,
+        8,
+        17,
+        {"border_mode": (2, 1), "filter_dilation": (2, 1), "filter_flip": True},
+    ),
+    "pointwise": ((50, 33), 1, 9, 13, {}),
+    "pointwise, many channels": ((450, 96), 1, 7, 7, {}),
+    "pointwise, stride": ((40, 64), 1, 9, 14, {"subsample": (2, 2)}),
+    "pointwise, one pixel": ((96, 70), 1, 1, 1, {}),
+    "dense": ((50, 64), 3, 9, 13, {"border_mode": 1, "subsample": (2, 2)}),
+    "dense, many channels": ((200, 33), 3, 6, 7, {"border_mode": 1, "filter_dilation": (2, 1)}),
+    "dense, many images": ((64, 640), 3, 3, 3, {"border_mode": 1, "subsample": (2, 1)}),
 }
 
 
-@pytest.mark.parametrize("name", DEPTHWISE)
-def test_depthwise_convolutions_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", BLOCKED)
+def test_convolutions_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values are those of an epilogue that is not plain, since it adds minus zero; normal and subnormal numbers."""
     monkeypatch.setattr("symc_backends.c.multiplies_blocks", lambda: True)
     monkeypatch.setattr(symc.config, "cpu_precision", "bfloat16")
-    taps, high, wide, options = DEPTHWISE[name]
-    X, W = T.dtensor4("X"), T.dtensor4("W")
-    for channels in (32, 50):
-        x = T.tensor("float32", shape=(None, channels, high, wide))
-        b, zero = T.tensor("float32", shape=(channels,)), T.tensor("float32", shape=(channels,))
-        same = symc.shared(np.eye(channels, dtype="float32")[:, :, None, None])
-        w = symc.shared(NUMBERS.standard_normal((channels, 1, taps, taps)).astype("float32"))
-        y = T.nnet.conv2d(x, same)
-        y = T.nnet.conv2d(y, w, num_groups=channels, **({"filter_flip": False} | options))
-        terms = y + b.dimshuffle("x", 0, "x", "x")
-        ends = [terms, terms + zero.dimshuffle("x", 0, "x", "x")]
-        functions = [
-            symc.function([x, b, zero], T.nnet.conv2d(T.clip(e, -0.5, 6), same), on_unused_input="ignore") for e in ends
-        ]
-        assert [plain_ends(f) for f in functions] == [1, 0]
-        for scale in (1, 1e-37, 1e-39):
-            given = (
-                (NUMBERS.standard_normal(s) * scale).astype("float32") for s in ((3, channels, high, wide), (channels,))
-            )
-            values = [*given, np.full(channels, -0.0, "float32")]
-            found = [f(*values) for f in functions]
+    (channels, filters), taps, high, wide, options = BLOCKED[name]
+    options = {"filter_flip": False, "num_groups": channels if channels == filters else 1} | options
+    of_group = channels // options["num_groups"]
+    x = T.tensor("float32", shape=(None, channels, high, wide))
+    b, zero = T.tensor("float32", shape=(filters,)), T.tensor("float32", shape=(filters,))
+    same = [symc.shared(np.eye(n, dtype="float32")[:, :, None, None]) for n in (channels, filters)]
+    w = symc.shared((NUMBERS.standard_normal((filters, of_group, taps, taps)) / of_group**0.5).astype("float32"))
+    terms = T.nnet.conv2d(T.nnet.conv2d(x, same[0]), w, **options) + b.dimshuffle("x", 0, "x", "x")
+    ends = [terms, terms + zero.dimshuffle("x", 0, "x", "x")]
+    functions = [
+        symc.function([x, b, zero], T.nnet.conv2d(T.clip(e, -0.5, 6), same[1]), on_unused_input="ignore") for e in ends
+    ]
+    assert [plain_ends(f) for f in functions] == [1, 0]
+    images, weights = T.dtensor4("images"), T.dtensor4("weights")
+    exact = symc.function([images, weights], T.nnet.conv2d(images, weights, **options))
+    for scale in (1, 1e-37, 1e-39):
+        shapes = (3, channels, high, wide), (filters,)
+        given = [(NUMBERS.standard_normal(s) * scale).astype("float32") for s in shapes]
+        for threads in (1, 3):
+            with symc.config.change(threads=threads):
+                found = [f(*given, np.full(filters, -0.0, "float32")) for f in functions]
             np.testing.assert_array_equal(*found)
-            if scale < 1:
-                continue
-            rounded = [values_of(bits_of(v)).astype("float64") for v in (values[0], w.get_value())]
-            flipped = options.get("filter_flip", False)
-            exact = T.nnet.conv2d(X, W, num_groups=channels, **({"filter_flip": flipped} | options))
-            wanted = symc.function([X, W], exact)(*rounded) + values[1][:, None, None].astype("float64")
-            np.testing.assert_allclose(found[0], np.clip(wanted, -0.5, 6), rtol=1e-2, atol=2e-5)
+        if scale == 1:
+            wanted = exact(*(values_of(bits_of(v)).astype("float64") for v in (given[0], w.get_value())))
+            wanted = np.clip(wanted + given[1][:, None, None], -0.5, 6)
+            np.testing.assert_allclose(found[0], wanted, rtol=1e-2, atol=1e-4)

@@ -4,31 +4,31 @@
 
 #include "plain.h"
 
-#if defined(__AVX512BF16__) && defined(__AVX512DQ__) && !SYMC_DOUBLE
-#define SYMC_PLAIN_PIXELS 1
-
-/* What becomes of the pixels of a row: of even and odd elements, and in pairs. */
+#if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && !SYMC_DOUBLE
+/* What becomes of the pixels of a row, each of two vectors: even and odd elements, or its halves. */
 typedef struct {
-    vec even, odd, low, high;
-    __m512i kept, order; /* of all even and then all odd elements */
+    vec first, second, low, high;
+    __m512i kept, order; /* the places of bfloat16 among those of the first and then of the second vector */
 } pixel_end;
 
 INLINE int are_plain_pixels(const symc_epilogue *e) { return e && e->period > 0 && e->bits; }
 
-INLINE pixel_end pixel_end_of(const symc_epilogue *e, int64_t row)
+INLINE pixel_end pixel_end_of(const symc_epilogue *e, int64_t row, int halves)
 {
     const real *terms = (const real *)e->terms + row % e->period * 2 * VL;
     pixel_end end = {.low = (vec){0} + (real)e->low, .high = (vec){0} + (real)e->high, .kept = _mm512_set1_epi32(-1)};
+    uint16_t order[2 * VL];
+    for (int i = 0; i < 2 * VL; i++)
+        order[i] = (uint16_t)(halves ? i : i / 2 + i % 2 * VL);
     for (int i = 0; i < VL; i++)
-        end.even[i] = terms[2 * i], end.odd[i] = terms[2 * i + 1];
-    end.order = _mm512_add_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                                 _mm512_slli_epi32(_mm512_set_epi32(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16), 16));
+        end.first[i] = terms[halves ? i : 2 * i], end.second[i] = terms[halves ? VL + i : 2 * i + 1];
+    end.order = _mm512_loadu_si512(order);
     if (e->kept)
         end.kept = _mm512_loadu_si512(e->kept + row % e->period * 2 * VL);
     return end;
 }
 
-/* The upper halves of floats, rounded to nearest even. */
+/* The upper halves of floats, rounded to nearest even, as the first bfloat16 of pairs. */
 INLINE __m512i rounded_exactly(vec x)
 {
     const __m512i bits = (__m512i)x;
@@ -38,18 +38,20 @@ INLINE __m512i rounded_exactly(vec x)
     return _mm512_srli_epi32(_mm512_mask_or_epi32(up, nan, bits, _mm512_set1_epi32(0x400000)), 16);
 }
 
-/* The sums of a pixel, in pairs. The instruction takes numbers below the normal ones for zero. */
-INLINE vec finished_pixel(vec even, vec odd, const pixel_end *e)
+/* The sums of a pixel, as bfloat16. The instruction takes numbers below the normal ones for zero. */
+INLINE vec finished_pixel(vec a, vec b, int halves, const pixel_end *e)
 {
-    even = at_most(at_least(even + e->even, e->low), e->high), odd = at_most(at_least(odd + e->odd, e->low), e->high);
-    const __mmask16 small = _mm512_fpclass_ps_mask((__m512)even, 0x20) | _mm512_fpclass_ps_mask((__m512)odd, 0x20);
-    __m512i pairs;
-    if (__builtin_expect(small, 0))
-        pairs = _mm512_or_si512(rounded_exactly(even), _mm512_slli_epi32(rounded_exactly(odd), 16));
-    else
-        pairs = _mm512_permutexvar_epi16(e->order, (__m512i)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even));
-    return (vec)_mm512_and_si512(pairs, e->kept);
+    a = at_most(at_least(a + e->first, e->low), e->high), b = at_most(at_least(b + e->second, e->low), e->high);
+    const __mmask16 small = _mm512_fpclass_ps_mask((__m512)a, 0x20) | _mm512_fpclass_ps_mask((__m512)b, 0x20);
+    __m512i bits = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
+    if (__builtin_expect(small, 0)) {
+        __m256i low = _mm512_cvtepi32_epi16(rounded_exactly(a)), high = _mm512_cvtepi32_epi16(rounded_exactly(b));
+        bits = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    }
+    return (vec)_mm512_and_si512(halves ? bits : _mm512_permutexvar_epi16(e->order, bits), e->kept);
 }
+#else
+typedef struct pixel_end pixel_end;
 #endif
 
 #endif

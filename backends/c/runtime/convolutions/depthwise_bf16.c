@@ -80,7 +80,7 @@ INLINE void sum_tile(int count, int taps, int step, const depthwise *z, const sp
     if (end) {
         UNROLL
         for (int t = 0; t < count; t++)
-            store(to + t * VL, finished_pixel(even[t], odd[t], end));
+            store(to + t * VL, finished_pixel(even[t], odd[t], 0, end));
         return;
     }
     const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -185,7 +185,7 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
         if (!in_place)
             copy_band(z, plane, first, last, window);
         if (plain)
-            end_of_place = pixel_end_of(v->epilogue, place);
+            end_of_place = pixel_end_of(v->epilogue, place, 0);
         for (int64_t y = first; y < last; y += z->together) {
             int64_t rows = smaller(z->together, last - y);
             for (int64_t i = 0; i < rows; i++)

@@ -5,17 +5,29 @@
 #include "direct_windows.h"
 #include "pooled_pixels.h"
 
-/* One row's `count` pixels, `ldc` elements apart. */
+/* Where the pixels of a band of an image go once they are finished, if that is done as their last terms are added: what becomes
+ * of them, and the image's block of maps. */
+typedef struct {
+    const pixel_end *end;
+    real *maps;
+} sink;
+
+/* One row's `count` pixels, `ldc` elements apart, or finished from pixel `first` of the maps on. */
 static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t steps, const block_step *list,
-                         const real *from, const real *filters, real *to, int64_t ldc, int accumulate)
+                         const real *from, const real *filters, real *to, int64_t ldc, int accumulate, sink s, int64_t first)
 {
+    (void)s, (void)first;
     int64_t tiles = ceil_div(count, MOST_ROWS);
     for (int64_t i = 0; i < tiles; i++) {
         int64_t at = SYMC_PAIRS ? i * MOST_ROWS : i * count / tiles;
         int64_t rows = SYMC_PAIRS ? smaller(MOST_ROWS, count - at) : (i + 1) * count / tiles - at;
 #if SYMC_PAIRS
-        symc_part_tile(&z->parts, rows, cols, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
-                       accumulate);
+        if (s.end)
+            symc_pair_tile_to(rows, &z->parts, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
+                              accumulate, s.end, s.maps + (first + at) * VL);
+        else
+            symc_part_tile(&z->parts, rows, cols, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
+                           accumulate);
 #else
         const real *next = filters + (list->b + steps * VL) * cols + (i > 0 ? steps * VL * VL : 0);
         FN(symc_block_tile)(rows, cols, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
@@ -27,7 +39,7 @@ static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t s
 /* The first `depth` blocks of channels of a block of filters, from step `q` on, for a band; `window` is turned from row `top`
  * and column `left` on. */
 static void multiply_chunk(const direct *z, const part *b, int64_t top, int64_t left, const real *window,
-                           const real *filters, int64_t depth, int64_t q, int64_t cols, real *pixels, int accumulate)
+                           const real *filters, int64_t depth, int64_t q, int64_t cols, real *pixels, int accumulate, sink s)
 {
     int64_t width = b->last_col - b->first_col;
     if (z->flat) {
@@ -35,7 +47,7 @@ static void multiply_chunk(const direct *z, const part *b, int64_t top, int64_t 
         if (!divides_window(z))
             window += ((b->first_row - top) * z->wide + b->first_col - left) * VL;
         multiply_row(z, count, cols, smaller(chunk(z), depth * z->taps - q), z->lists + q, window, filters, pixels, cols,
-                     accumulate);
+                     accumulate, s, b->first_row * z->out_w);
         return;
     }
     for (int64_t y = b->first_row; y < b->last_row; y++)
@@ -47,21 +59,31 @@ static void multiply_chunk(const direct *z, const part *b, int64_t top, int64_t 
             if (steps > 0 || q == 0)
                 multiply_row(z, ceil_div(width - k, z->cols.down), cols, steps,
                              z->lists + phase * z->steps * z->taps + q, window + (row * z->wide + col) * VL, filters,
-                             pixels + ((y - b->first_row) * width + k) * cols, z->cols.down * cols, accumulate);
+                             pixels + ((y - b->first_row) * width + k) * cols, z->cols.down * cols, accumulate, s,
+                             y * z->out_w + x);
         }
+}
+
+/* The sink of another image of a piece, whose maps follow. */
+INLINE sink sink_of(const direct *z, sink s, int64_t image)
+{
+    if (s.maps)
+        s.maps += image * blocks(z) * z->out_h * z->out_w * VL;
+    return s;
 }
 
 /* The same of all steps; a block of filters is multiplied by a band of each of `images` images, those with `skip` excepted,
  * so that it is read once for all. Their windows are `size` elements apart. */
 static void multiply_band(const direct *z, const part *b, int64_t top, int64_t left, const real *window, int64_t size,
                           int64_t images, const int *skip, const real *filters, int64_t depth, int64_t cols, real *pixels,
-                          int accumulate)
+                          int accumulate, sink s)
 {
+    const sink none = {NULL, NULL};
     for (int64_t q = 0; q == 0 || q < depth * z->taps; q += chunk(z))
         for (int64_t i = 0; i < images; i++)
             if (!skip || !skip[i])
                 multiply_chunk(z, b, top, left, window + i * size, filters, depth, q, cols, pixels + i * z->pixels * cols,
-                               accumulate || q > 0);
+                               accumulate || q > 0, q + chunk(z) < depth * z->taps ? none : sink_of(z, s, i));
 }
 
 static void put_band(const direct *z, const part *b, const real *pixels, int64_t cols, int64_t rows, const plain_rows *end,
@@ -169,8 +191,18 @@ static void run_band(const direct *z, int64_t image, int64_t count, int64_t grou
                 multiply_exactly(z, (image + i) * z->v->groups + group, block, b, cols, pixels + i * z->pixels * cols);
         }
 #endif
+        sink s = {NULL, NULL};
+#if SYMC_PAIRS
+        pixel_end end;
+        if (z->finishes) {
+            end = pixel_end_of(z->v->epilogue, image * blocks(z) + block, 1);
+            s = (sink){&end, (real *)z->v->epilogue->bits + (image * blocks(z) + block) * z->out_h * z->out_w * VL};
+        }
+#endif
         multiply_band(z, b, top, left, window, window_elements(z), count, exact, packed_block(z, group, block), z->steps, cols,
-                      pixels, 0);
+                      pixels, 0, s);
+        if (s.end)
+            continue;
         for (int64_t i = 0; i < count; i++) {
 #if SYMC_PAIRS
             if (z->blocked) {

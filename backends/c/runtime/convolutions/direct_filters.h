@@ -58,6 +58,7 @@ typedef struct {
     int64_t pool_h, pool_w;                /* of windows of results, of which the maxima are stored: 1, or `blocked` */
     int blocked;                           /* maps are in blocks of channels, see symc_conv2d_blocks; images too, unless: */
     int64_t present;                       /* channels of blocks that are other than zero, `blocked` */
+    int finishes;                          /* pixels are finished as their last terms are added */
     int in_place;                          /* images in blocks are read where they are, not copied to windows */
     const float *few;                      /* images of a few channels: their patches are the channels of a pixel */
 } direct;

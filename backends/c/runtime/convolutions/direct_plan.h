@@ -42,6 +42,16 @@ static int reads_in_place(const direct *z)
            (z->in_h * z->in_w % PAGE_PIXELS != 0 || z->steps <= MOST_COMPETING);
 }
 
+#if SYMC_PAIRS
+/* Whether the pixels of a band lie in the maps as they are multiplied, and what follows is plain. */
+static int finishes_pixels(const direct *z)
+{
+    return z->blocked && symc_pairs != PAIRS_BY_TILES && z->parts.count == 1 && are_plain_pixels(z->v->epilogue) &&
+           blocks(z) % z->v->epilogue->period == 0 && z->pool_h * z->pool_w == 1 && z->cols.down == 1 && z->steps * z->taps > 0 &&
+           (!z->flat || (z->wide == z->out_w && z->col_bands == 1));
+}
+#endif
+
 static void plan(direct *z)
 {
     int64_t pixel = z->steps * VL * z->parts.count * (int64_t)sizeof(real), threads = symc_num_threads();

@@ -55,7 +55,7 @@ static void run_blocks(void *arg, int64_t begin, int64_t end)
             else
                 pack_block(z, group, block, step, step + count, turned, filters);
             multiply_band(z, &all, top, left, z->turned + group * image_size(z) + step * z->high * z->wide * VL,
-                          z->v->groups * image_size(z), z->v->images, NULL, b, count, cols, pixels, step > 0);
+                          z->v->groups * image_size(z), z->v->images, NULL, b, count, cols, pixels, step > 0, (sink){NULL, NULL});
         }
         for (int64_t image = 0; image < z->v->images; image++)
             put_block(z, image * z->v->groups + group, block, &all, pixels + image * z->pixels * cols);
@@ -134,6 +134,9 @@ static void run(direct *z)
         symc_parallel(run_blocks, z, z->v->groups * blocks(z), 1);
         return;
     }
+#if SYMC_PAIRS
+    z->finishes = finishes_pixels(z);
+#endif
     keep_filters(z, SLOT_SHARED);
     symc_parallel(run_bands, z, z->v->groups * z->pieces * z->bands * z->splits, 1);
 }

@@ -19,12 +19,13 @@
 #ifndef SYMC_DOUBLE
 #define SYMC_DOUBLE 0
 #endif
+#include "base/plain_pixels.h"
 #include "tile.h"
 
 #ifndef SYMC_PAIRS
 #define SYMC_PAIRS 0
 #endif
-#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+#if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
 #define SYMC_HAS_PAIRS 1
 #else
 #define SYMC_HAS_PAIRS 0
@@ -129,6 +130,13 @@ HIDDEN void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t st
 HIDDEN void symc_part_tile(const pair_parts *parts, int64_t rows, int64_t cols, int64_t pixel, int64_t steps,
                            const block_step *list, const float *a, const float *b, float *c, int64_t ldc, int accumulate);
 HIDDEN void symc_pair_tiles_end(void);
+#if SYMC_HAS_PAIRS
+/* The same without matrix registers, of one part and 2 * VL columns; the sums are finished, and go to `pairs`, in which pixels
+ * are neighbours. C is written nowhere. */
+HIDDEN void symc_pair_tile_to(int64_t rows, const pair_parts *parts, int64_t pixel, int64_t steps, const block_step *list,
+                              const float *a, const float *b, const float *c, int64_t ldc, int accumulate, const pixel_end *end,
+                              float *pairs);
+#endif
 
 /* Whether products of parts are faster than those of float32: the processor has AMX. */
 HIDDEN int symc_has_parts(void);
