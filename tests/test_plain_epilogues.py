@@ -37,7 +37,7 @@ def plain_ends(f: Any) -> int:
     text = io.StringIO()
     debugprint(f, stage="c", file=text)
     ends = [line.partition("}")[0] for line in text.getvalue().split("const symc_epilogue e")[1:]]
-    return sum(not end.endswith(", 0, 0, 0, 0, 0, 0") for end in ends)
+    return sum(not end.endswith(", 0, 0, 0, 0, 0, 0, 0") for end in ends)
 
 
 @pytest.mark.parametrize("name", [*ENDS, *OTHERS])
@@ -203,3 +203,39 @@ def test_convolutions_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> N
             wanted = exact(*(values_of(bits_of(v)).astype("float64") for v in (given[0], w.get_value())))
             wanted = np.clip(wanted + given[1][:, None, None], -0.5, 6)
             np.testing.assert_allclose(found[0], wanted, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("channels", "taps", "clipped"), [(64, 1, False), (50, 1, True), (450, 1, True), (64, 3, True)]
+)
+def test_residuals_in_blocks(channels: int, taps: int, clipped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier map adds is added as the sums are finished."""
+    monkeypatch.setattr("symc_backends.c.multiplies_blocks", lambda: True)
+    monkeypatch.setattr(symc.config, "cpu_precision", "bfloat16")
+    x = T.tensor("float32", shape=(None, channels, 5, 9))
+    b, zero = T.tensor("float32", shape=(channels,)), T.tensor("float32", shape=(channels,))
+    same = symc.shared(np.eye(channels, dtype="float32")[:, :, None, None])
+    w = symc.shared((NUMBERS.standard_normal((channels, channels, taps, taps)) / channels**0.5).astype("float32"))
+    first = T.nnet.relu(T.nnet.conv2d(x, same) + b.dimshuffle("x", 0, "x", "x"))
+    terms = T.nnet.conv2d(first, w, border_mode=taps // 2, filter_flip=False) + b.dimshuffle("x", 0, "x", "x")
+    functions = []
+    for end in (terms, terms + zero.dimshuffle("x", 0, "x", "x")):
+        y = end + first
+        y = T.clip(y, -1, 2) if clipped else y
+        functions.append(symc.function([x, b, zero], T.nnet.conv2d(y, same), on_unused_input="ignore"))
+    assert plain_ends(functions[0]) == plain_ends(functions[1]) + 1
+    images, weights = T.dtensor4("images"), T.dtensor4("weights")
+    exact = symc.function(
+        [images, weights], T.nnet.conv2d(images, weights, border_mode=taps // 2, filter_flip=False) + images
+    )
+    for scale in (1, 1e-37):
+        given = [(NUMBERS.standard_normal(s) * scale).astype("float32") for s in ((3, channels, 5, 9), (channels,))]
+        for threads in (1, 3):
+            with symc.config.change(threads=threads):
+                found = [f(*given, np.full(channels, -0.0, "float32")) for f in functions]
+            np.testing.assert_array_equal(*found)
+        if scale == 1:
+            before = np.maximum(values_of(bits_of(given[0])) + given[1][:, None, None], 0)
+            maps = (values_of(bits_of(v)).astype("float64") for v in (before, w.get_value()))
+            wanted = exact(*maps) + given[1][:, None, None]
+            np.testing.assert_allclose(found[0], np.clip(wanted, -1, 2) if clipped else wanted, rtol=1e-2, atol=1e-3)

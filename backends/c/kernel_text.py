@@ -220,9 +220,10 @@ class KernelText:
         """The initialisers of what a plain epilogue does: the library may do that itself."""
         plain = plain_form(e, output, self.dtype_of(output))
         if plain is None:
-            return "0, 0, 0, 0, 0, 0"
+            return "0, 0, 0, 0, 0, 0, 0"
         bounds = ", ".join(C.literal(x, "float64") for x in (plain.low, plain.high))
-        return f"{plain.terms}, {C.scalar(plain.period)}, {bounds}, {plain.bits or 0}, {plain.kept or 0}"
+        others = ", ".join(name or "0" for name in (plain.bits, plain.kept, plain.added))
+        return f"{plain.terms}, {C.scalar(plain.period)}, {bounds}, {others}"
 
     def _epilogue(self, e: Epilogue, output: str, seen: list[Statement], elsewhere: bool = False) -> str:
         """The epilogue of a call becomes a function of ranges of rows and columns; returns its name.

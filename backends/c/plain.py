@@ -23,7 +23,7 @@ class Plain(NamedTuple):
     """``element = min(max(element + terms[row % period], low), high)``, with names of buffers.
 
     If columns are vectors, there is a term per row and lane, and ``bfloat16_bits(element) & kept[row % period]`` goes
-    to ``bits``.
+    to ``bits``; the element of ``added`` is added before the bounds.
     """
 
     terms: str
@@ -32,6 +32,7 @@ class Plain(NamedTuple):
     high: float
     bits: str | None = None
     kept: str | None = None
+    added: str | None = None
 
 
 def plain_form(e: Epilogue, output: str, dtype: str) -> Plain | None:
@@ -49,14 +50,14 @@ def plain_form(e: Epilogue, output: str, dtype: str) -> Plain | None:
     values = _Values([*before, *inside])
     if values.unknown:
         return None
-    value, kept = values.of(last.value), None
+    value = values.of(last.value)
+    kept: Load | None = None
     if lane is not None:
         if value.op == "and":
             a, b = map(values.of, value.args)
-            value, mask = (a, values.load(b)) if values.load(a) is None else (b, values.load(a))
-            if mask is None:
+            value, kept = (a, values.load(b)) if values.load(a) is None else (b, values.load(a))
+            if kept is None:
                 return None
-            kept = mask
         if value.op != "bfloat16_bits":
             return None
         value = values.of(value.args[0])
@@ -67,6 +68,16 @@ def plain_form(e: Epilogue, output: str, dtype: str) -> Plain | None:
         low, value = values.of(value.args[1]).value, values.of(value.args[0])
     if value.op != "add" or math.isnan(low) or math.isnan(high):
         return None
+    added = None
+    for x, other in (value.args, value.args[::-1]):
+        wide = values.of(x)
+        if lane is not None and wide.op == "bfloat16_value" and added is None:
+            added = values.load(wide.args[0])
+            if added is None or not added.index.same(last.index):
+                return None
+            value = values.of(other)
+    if value.op != "add":
+        return None
     for x, other in (value.args, value.args[::-1]):
         element, term = values.load(x), values.load(other)
         if element is None or term is None or element.buffer != output or term.buffer in (output, last.buffer):
@@ -76,11 +87,12 @@ def plain_form(e: Epilogue, output: str, dtype: str) -> Plain | None:
             continue
         if lane is None:
             return Plain(term.buffer, period, low, high)
-        if kept is None:
-            return Plain(term.buffer, period, low, high, last.buffer)
-        of_mask = values.period(kept.index, e, lane)
-        if of_mask is not None and of_mask.same(period) and kept.buffer != last.buffer:
-            return Plain(term.buffer, period, low, high, last.buffer, kept.buffer)
+        if kept is not None:
+            of_mask = values.period(kept.index, e, lane)
+            if of_mask is None or not of_mask.same(period) or kept.buffer == last.buffer:
+                return None
+        masks, others = (None if load is None else load.buffer for load in (kept, added))
+        return Plain(term.buffer, period, low, high, last.buffer, masks, others)
     return None
 
 

@@ -13,6 +13,13 @@ typedef struct {
 
 INLINE int are_plain_pixels(const symc_epilogue *e) { return e && e->period > 0 && e->bits; }
 
+/* Bfloat16 of a pixel that are added to its halves. */
+INLINE vec widened_half(const real *pixel, int which)
+{
+    __m256i bits = _mm256_loadu_si256((const __m256i *)pixel + which);
+    return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16);
+}
+
 INLINE pixel_end pixel_end_of(const symc_epilogue *e, int64_t row, int halves)
 {
     const real *terms = (const real *)e->terms + row % e->period * 2 * VL;
@@ -38,10 +45,14 @@ INLINE __m512i rounded_exactly(vec x)
     return _mm512_srli_epi32(_mm512_mask_or_epi32(up, nan, bits, _mm512_set1_epi32(0x400000)), 16);
 }
 
-/* The sums of a pixel, as bfloat16. The instruction takes numbers below the normal ones for zero. */
-INLINE vec finished_pixel(vec a, vec b, int halves, const pixel_end *e)
+/* The sums of a pixel, as bfloat16; to halves a pixel `added` is added unless that is NULL. The instruction takes numbers below
+ * the normal ones for zero. */
+INLINE vec finished_pixel(vec a, vec b, int halves, const pixel_end *e, const real *added)
 {
-    a = at_most(at_least(a + e->first, e->low), e->high), b = at_most(at_least(b + e->second, e->low), e->high);
+    a += e->first, b += e->second;
+    if (halves && added)
+        a += widened_half(added, 0), b += widened_half(added, 1);
+    a = at_most(at_least(a, e->low), e->high), b = at_most(at_least(b, e->low), e->high);
     const __mmask16 small = _mm512_fpclass_ps_mask((__m512)a, 0x20) | _mm512_fpclass_ps_mask((__m512)b, 0x20);
     __m512i bits = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
     if (__builtin_expect(small, 0)) {

@@ -119,7 +119,8 @@ SYMC_API void symc_measure_end(void);
  * A plain one only stores element = min(max(element + terms[row % period], low), high), to the memory of the output: a call may
  * do so itself. `period` is 0 for others; no bound is a NaN. If columns are vectors of 32 elements, terms and elements of `kept`
  * are vectors too, and (bfloat16 of the element, rounded to nearest even) & kept[row % period] is stored to `bits`; without
- * `kept` all bits are. */
+ * `kept` all bits are. Then the element of `added`, which are bfloat16 in the order of the output, is added before it is bounded,
+ * unless that is NULL. */
 typedef struct {
     void (*run)(void *args, void *output, void *results, int64_t row, int64_t rows, int64_t first, int64_t count);
     void *args;
@@ -128,7 +129,7 @@ typedef struct {
     int64_t period;
     double low, high;
     void *bits;
-    const uint16_t *kept;
+    const uint16_t *kept, *added;
 } symc_epilogue;
 
 /* ---- matrix products --------------------------------------------------------------------------------------------- */

@@ -80,7 +80,7 @@ INLINE void sum_tile(int count, int taps, int step, const depthwise *z, const sp
     if (end) {
         UNROLL
         for (int t = 0; t < count; t++)
-            store(to + t * VL, finished_pixel(even[t], odd[t], 0, end));
+            store(to + t * VL, finished_pixel(even[t], odd[t], 0, end, NULL));
         return;
     }
     const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -170,7 +170,7 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
     const depthwise *z = arg;
     const conv2d *v = z->v;
     tile_kernel *const *kernels = kernels_of(z);
-    const int plain = are_plain_pixels(v->epilogue), in_place = kernels != tiles_0_0;
+    const int plain = are_plain_pixels(v->epilogue) && !v->epilogue->added, in_place = kernels != tiles_0_0;
     pixel_end end_of_place;
     float *window = symc_scratch(SLOT_BAND, in_place ? 0 : z->high * z->wide * VL * sizeof(float));
     float *sums = symc_scratch(SLOT_BLOCK, z->together * v->out_w * PAIRED * sizeof(float));

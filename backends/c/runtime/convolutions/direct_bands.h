@@ -6,10 +6,11 @@
 #include "pooled_pixels.h"
 
 /* Where the pixels of a band of an image go once they are finished, if that is done as their last terms are added: what becomes
- * of them, and the image's block of maps. */
+ * of them, the image's block of maps, and the same of what is added or NULL. */
 typedef struct {
     const pixel_end *end;
     real *maps;
+    const real *added;
 } sink;
 
 /* One row's `count` pixels, `ldc` elements apart, or finished from pixel `first` of the maps on. */
@@ -24,7 +25,7 @@ static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t s
 #if SYMC_PAIRS
         if (s.end)
             symc_pair_tile_to(rows, &z->parts, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
-                              accumulate, s.end, s.maps + (first + at) * VL);
+                              accumulate, s.end, s.added ? s.added + (first + at) * VL : NULL, s.maps + (first + at) * VL);
         else
             symc_part_tile(&z->parts, rows, cols, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
                            accumulate);
@@ -67,8 +68,11 @@ static void multiply_chunk(const direct *z, const part *b, int64_t top, int64_t 
 /* The sink of another image of a piece, whose maps follow. */
 INLINE sink sink_of(const direct *z, sink s, int64_t image)
 {
+    int64_t images = image * blocks(z) * z->out_h * z->out_w * VL;
     if (s.maps)
-        s.maps += image * blocks(z) * z->out_h * z->out_w * VL;
+        s.maps += images;
+    if (s.added)
+        s.added += images;
     return s;
 }
 
@@ -78,7 +82,7 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
                           int64_t images, const int *skip, const real *filters, int64_t depth, int64_t cols, real *pixels,
                           int accumulate, sink s)
 {
-    const sink none = {NULL, NULL};
+    const sink none = {NULL, NULL, NULL};
     for (int64_t q = 0; q == 0 || q < depth * z->taps; q += chunk(z))
         for (int64_t i = 0; i < images; i++)
             if (!skip || !skip[i])
@@ -191,12 +195,14 @@ static void run_band(const direct *z, int64_t image, int64_t count, int64_t grou
                 multiply_exactly(z, (image + i) * z->v->groups + group, block, b, cols, pixels + i * z->pixels * cols);
         }
 #endif
-        sink s = {NULL, NULL};
+        sink s = {NULL, NULL, NULL};
 #if SYMC_PAIRS
         pixel_end end;
         if (z->finishes) {
             end = pixel_end_of(z->v->epilogue, image * blocks(z) + block, 1);
-            s = (sink){&end, (real *)z->v->epilogue->bits + (image * blocks(z) + block) * z->out_h * z->out_w * VL};
+            int64_t at = (image * blocks(z) + block) * z->out_h * z->out_w * VL;
+            s = (sink){&end, (real *)z->v->epilogue->bits + at, (const real *)z->v->epilogue->added};
+            s.added += s.added ? at : 0;
         }
 #endif
         multiply_band(z, b, top, left, window, window_elements(z), count, exact, packed_block(z, group, block), z->steps, cols,

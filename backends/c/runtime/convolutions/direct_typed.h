@@ -55,7 +55,7 @@ static void run_blocks(void *arg, int64_t begin, int64_t end)
             else
                 pack_block(z, group, block, step, step + count, turned, filters);
             multiply_band(z, &all, top, left, z->turned + group * image_size(z) + step * z->high * z->wide * VL,
-                          z->v->groups * image_size(z), z->v->images, NULL, b, count, cols, pixels, step > 0, (sink){NULL, NULL});
+                          z->v->groups * image_size(z), z->v->images, NULL, b, count, cols, pixels, step > 0, (sink){NULL, NULL, NULL});
         }
         for (int64_t image = 0; image < z->v->images; image++)
             put_block(z, image * z->v->groups + group, block, &all, pixels + image * z->pixels * cols);

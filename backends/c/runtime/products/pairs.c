@@ -134,7 +134,7 @@ INLINE void add_pair(int rows, int vecs, const float *a, int64_t apart, const fl
 
 INLINE void multiply_pairs(const pair_parts *parts, int rows, int vecs, int64_t pixel, int64_t steps, const block_step *list,
                            const float *a, const float *b, float *c, int64_t ldc, int accumulate, const pixel_end *end,
-                           float *pairs)
+                           const float *added, float *pairs)
 {
     __m512 sum[8][2];
     UNROLL
@@ -157,7 +157,7 @@ INLINE void multiply_pairs(const pair_parts *parts, int rows, int vecs, int64_t 
     if (end) {
         UNROLL
         for (int r = 0; r < rows; r++)
-            store(pairs + r * VL, finished_pixel((vec)sum[r][0], (vec)sum[r][1], 1, end));
+            store(pairs + r * VL, finished_pixel((vec)sum[r][0], (vec)sum[r][1], 1, end, added ? added + r * VL : NULL));
         return;
     }
     UNROLL
@@ -173,7 +173,7 @@ static void by_vectors(const pair_parts *parts, int64_t rows, int64_t cols, int6
 {
     while (rows > 0) {
         int some = rows >= 8 ? 8 : rows >= 4 ? 4 : 1;
-#define SOME(ROWS, VECS) multiply_pairs(parts, ROWS, VECS, pixel, steps, list, a, b, c, ldc, accumulate, NULL, NULL)
+#define SOME(ROWS, VECS) multiply_pairs(parts, ROWS, VECS, pixel, steps, list, a, b, c, ldc, accumulate, NULL, NULL, NULL)
         if (cols > VL)
             some == 8 ? SOME(8, 2) : some == 4 ? SOME(4, 2) : SOME(1, 2);
         else
@@ -185,14 +185,14 @@ static void by_vectors(const pair_parts *parts, int64_t rows, int64_t cols, int6
 
 void symc_pair_tile_to(int64_t rows, const pair_parts *parts, int64_t pixel, int64_t steps, const block_step *list,
                        const float *a, const float *b, const float *c, int64_t ldc, int accumulate, const pixel_end *end,
-                       float *pairs)
+                       const float *added, float *pairs)
 {
     while (rows > 0) {
         int some = rows >= 8 ? 8 : rows >= 4 ? 4 : 1;
-#define SOME(ROWS) multiply_pairs(parts, ROWS, 2, pixel, steps, list, a, b, (float *)c, ldc, accumulate, end, pairs)
+#define SOME(ROWS) multiply_pairs(parts, ROWS, 2, pixel, steps, list, a, b, (float *)c, ldc, accumulate, end, added, pairs)
         some == 8 ? SOME(8) : some == 4 ? SOME(4) : SOME(1);
 #undef SOME
-        rows -= some, a += some * pixel * VL, c += some * ldc, pairs += some * VL;
+        rows -= some, a += some * pixel * VL, c += some * ldc, pairs += some * VL, added += added ? some * VL : 0;
     }
 }
 

@@ -132,10 +132,10 @@ HIDDEN void symc_part_tile(const pair_parts *parts, int64_t rows, int64_t cols, 
 HIDDEN void symc_pair_tiles_end(void);
 #if SYMC_HAS_PAIRS
 /* The same without matrix registers, of one part and 2 * VL columns; the sums are finished, and go to `pairs`, in which pixels
- * are neighbours. C is written nowhere. */
+ * are neighbours, as in `added`. C is written nowhere. */
 HIDDEN void symc_pair_tile_to(int64_t rows, const pair_parts *parts, int64_t pixel, int64_t steps, const block_step *list,
                               const float *a, const float *b, const float *c, int64_t ldc, int accumulate, const pixel_end *end,
-                              float *pairs);
+                              const float *added, float *pairs);
 #endif
 
 /* Whether products of parts are faster than those of float32: the processor has AMX. */
