@@ -20,6 +20,7 @@ from symc.compiler.fusion.groups import (
 from symc.compiler.fusion.placing import Fusion
 from symc.compiler.fusion.unit_order import UnitOrder
 from symc.graph import Variable, dims
+from symc.graph.op import Reduction
 
 MOST_SIBLINGS = 16
 """The number of groups reading an array up to which they are merged with one another."""
@@ -229,7 +230,7 @@ def _axis_map(
         return mapping
     if target.machine.any_rows:
         if not missing and not free:
-            return mapping if _same_rows(source, target, mapping) else None
+            return mapping if _same_rows(source, target, mapping, stored) else None
         if tuple(missing) == source.inner and mapping and target.inner is None and not free:
             over = [b for b in mapping.values() if b < len(target.axes)]
             if not source.worth_rows(source.outer, source.inner) or not _over_rows(target, over):
@@ -274,13 +275,28 @@ def _match_unit_axes(
     return [a for a in missing if a not in mapping], left
 
 
-def _same_rows(source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> bool:
-    """Whether both groups, whose common value follows all of their axes, may walk the same rows, phase after phase."""
+def _same_rows(
+    source: FusionGroup, target: FusionGroup, mapping: dict[int, int], stored: set[Variable]
+) -> bool:
+    """Whether both groups, whose common value follows all of their axes, may walk the same rows, phase after phase.
+
+    If they need one pass together, long rows are split into parts, as those of each of them alone.
+    """
     assert source.inner is not None
     inner = tuple(mapping[a] for a in source.inner)
-    if not inner or not source.worth_rows(source.outer, source.inner):
+    if not inner or not (source.worth_rows(source.outer, source.inner) or _one_pass(source, target, stored)):
         return False
     return iteration_maps_fit(target, set(inner)) if target.inner is None else target.inner == inner
+
+
+def _one_pass(source: FusionGroup, target: FusionGroup, stored: set[Variable]) -> bool:
+    """Whether nothing along the rows of either group depends on a reduction of rows."""
+    late: list[Variable] = []
+    for group in (source, target):
+        late += [v for n in group.members for v in n.outputs if isinstance(n.op.record.lower, Reduction)]
+        if read_along_rows(group, late, stored):
+            return False
+    return True
 
 
 def _over_rows(group: FusionGroup, rows: Sequence[int]) -> bool:
