@@ -156,6 +156,47 @@ def test_columns_that_are_few_in_a_call(rng):
                 f(a, b)
 
 
+def test_columns_of_which_another_axis_fills_vectors(rng):
+    """Lanes are the columns, or another axis along which everything is contiguous, whichever leaves fewer vectors."""
+    w, x = T.fmatrices("w", "x")
+    y = T.tensor("float32", shape=(None, 8))
+    f = symc.function([w, x, y], (w.dimshuffle(0, 1, "x") * (x.dimshuffle(0, "x", 1) - y)).sum(0))
+    for rows, columns in ((70, 6), (70, 5), (1, 1), (40, 12), (33, 16), (65, 130), (0, 3), (9, 0)):
+        a, b, c = (rng.standard_normal(s, dtype="float32") for s in ((rows, columns), (rows, 8), (columns, 8)))
+        close(f(a, b, c), (a[:, :, None] * (b[:, None].astype("float64") - c)).sum(0))
+    loops = symc.printing.debugprint(f, stage="loops", file="str")
+    assert "<= 12" in loops or "12 <" in loops, loops
+    for columns, turned in ((6, True), (40, False)):
+        shapes = ((70, columns), (70, 8), (columns, 8))
+        w, x, y = (T.tensor("float32", shape=s) for s in shapes)
+        f = symc.function([w, x, y], (w.dimshuffle(0, 1, "x") * (x.dimshuffle(0, "x", 1) - y)).sum(0))
+        loops = symc.printing.debugprint(f, stage="loops", file="str")
+        assert ("simd for i < 8" in loops) == turned, loops
+        a, b, c = (rng.standard_normal(s, dtype="float32") for s in shapes)
+        close(f(a, b, c), (a[:, :, None] * (b[:, None].astype("float64") - c)).sum(0))
+
+
+def test_sums_of_one_vector_take_one_pass(rng):
+    """Maps and sums that need one pass together share it, also where rows are long, and sums of sums do not."""
+    x, y, w = T.fvectors("x", "y", "w")
+    z = x + y
+    f = symc.function([x, y, w], [z * w.sum(), z, z.sum(), (z * w).sum(), z.max()])
+    names = [step.kernel.name for step in steps(f)]
+    assert len(names) == 4, names  # the sum of w and what reads it are apart
+    g = symc.function([x], [T.nnet.softmax(x.dimshuffle("x", 0)), ((x - x.mean()) ** 2).sum()])
+    for n in (1, 50, 1023, 200_001):
+        a, b, c = (rng.standard_normal(n, dtype="float32") for _ in "xyw")
+        sums = a.astype("float64") + b
+        scale = c.sum(dtype="float64")
+        want = sums * scale, sums, sums.sum(), (sums * c).sum(), (a + b).max()
+        for got, one in zip(f(a, b, c), want):
+            np.testing.assert_allclose(got, one, rtol=1e-4, atol=1e-4 * max(1, np.sqrt(n)))
+        wide = a.astype("float64")
+        shares = np.exp(wide - wide.max())
+        for got, one in zip(g(a), ((shares / shares.sum())[None], ((wide - wide.mean()) ** 2).sum())):
+            np.testing.assert_allclose(got, one, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_that_are_short_in_a_call_are_lanes(dtype, rng):
     """One kernel for rows of any length: lanes are rows up to 256 terms, and terms beyond."""

@@ -191,6 +191,11 @@ EXAMPLES: dict[str, list[Build]] = {
     "reduce_of_dimshuffle": [lambda x, y: x.T.sum(), lambda x, y: x.T.max(axis=0)],
     "sum_of_neg": [lambda x, y: (-x).sum(axis=0)],
     "sum_of_scaled": [lambda x, y: (x * 3).sum(axis=0), lambda x, y: (x / 0.3).sum()],
+    "reduce_before_repeating": [
+        lambda x, y: expand(x[:1], (4, 3)).sum(axis=1),
+        lambda x, y: expand(x[:, :1], (4, 3)).max(axis=0),
+        lambda x, y: expand(x.dimshuffle("x", 0, 1), (5, 4, 3)).min(axis=(1, 2)),
+    ],
     "sum_of_expand": [lambda x, y: expand(x[:1], (4, 3)).sum(axis=0), lambda x, y: expand(x[0, 0], (4, 3)).sum(axis=1)],
     "selected_maxima": [
         lambda x, y: T.switch(x > 0, _pool_slope(x, y), 0),

@@ -275,9 +275,7 @@ def _match_unit_axes(
     return [a for a in missing if a not in mapping], left
 
 
-def _same_rows(
-    source: FusionGroup, target: FusionGroup, mapping: dict[int, int], stored: set[Variable]
-) -> bool:
+def _same_rows(source: FusionGroup, target: FusionGroup, mapping: dict[int, int], stored: set[Variable]) -> bool:
     """Whether both groups, whose common value follows all of their axes, may walk the same rows, phase after phase.
 
     If they need one pass together, long rows are split into parts, as those of each of them alone.

@@ -162,9 +162,13 @@ class GroupIteration:
     def times_of_columns(self) -> tuple[dims.Dim, dims.Dim]:
         """The relative times of columns as lanes, and of the other axis as lanes if columns are few."""
         terms = dims.product(self.sizes[a] for a in self.inner)
-        if self._axis_of_lanes() in self.inner and self._reads_again():
-            return times_of_lanes(self.sizes[self.order[-1]], terms)
-        return terms, FEWEST_TERMS - 1
+        columns, lanes = self.sizes[self.order[-1]], self._axis_of_lanes()
+        if not self._reads_again():
+            return terms, FEWEST_TERMS - 1
+        if lanes in self.inner:
+            return times_of_lanes(columns, terms)
+        others = self.sizes[lanes]
+        return dims.mul(dims.ceildiv(columns, VECTOR), others), dims.mul(dims.ceildiv(others, VECTOR), columns)
 
     def columns_in_call(self) -> dims.Dim | None:
         """The number of columns that may be few in a call; None if that should not matter.
@@ -223,7 +227,8 @@ class GroupIteration:
         read = self.operands()
         strided = {found for found in read if lanes in found[1] and found[1][-1] != lanes}
         repeated = self._repeated_operands()
-        return few not in self.inner and bool(repeated) and strided == set(repeated)
+        gains = bool(repeated) or lanes not in self.inner
+        return few not in self.inner and gains and strided == set(repeated)
 
     def operands(self) -> dict[tuple[Variable, tuple[int, ...]], tuple[int, ...]]:
         """The variables in memory that the group reads in its loops, by the axes that they follow."""

@@ -96,6 +96,18 @@ def sum_of_scaled(node: Apply) -> Variable | None:
     return None
 
 
+def reduce_before_repeating(node: Apply) -> Variable | None:
+    """Reduce the entries that a broadcast repeats along the axes that stay, and repeat the results."""
+    (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
+    if record_of(x) is not EXPAND or not source_of(x).ndim:
+        return None
+    again = {k for k in range(x.ndim) if k not in axes and repeated(x)[k] and not x.type.broadcastable[k]}
+    if not again:
+        return None
+    few = unrepeated(x, [1 if k in again else d for k, d in enumerate(x.type.shape)])
+    return expand(_again(node, few, axes), out.type.shape)
+
+
 def sum_of_expand(node: Apply) -> Variable | None:
     """Replace the sum of a broadcast by a product with the number of copies."""
     (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
@@ -204,6 +216,7 @@ REDUCING = RuleList(
         NodeRule("reduce_over_ones", _REDUCTIONS, reduce_over_ones),
         NodeRule("reduce_of_reduce", _REDUCTIONS, reduce_of_reduce),
         NodeRule("reduce_of_dimshuffle", _REDUCTIONS, reduce_of_dimshuffle),
+        NodeRule("reduce_before_repeating", _REDUCTIONS, reduce_before_repeating),
         NodeRule("sum_of_neg", (SUM,), sum_of_neg),
         NodeRule("sum_of_scaled", (SUM,), sum_of_scaled),
         NodeRule("sum_of_expand", (SUM,), sum_of_expand),
