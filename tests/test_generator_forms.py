@@ -176,6 +176,25 @@ def test_columns_of_which_another_axis_fills_vectors(rng):
         close(f(a, b, c), (a[:, :, None] * (b[:, None].astype("float64") - c)).sum(0))
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_terms_are_lanes_where_columns_would_leave_vectors_empty(known, rng):
+    """Columns of blocks, and of costly elements, of known and unknown numbers; several phases have to gain more."""
+    shapes = [(5, 48, 3), (3, 12, 2), (4, 8, 3), (2, 33, 9), (0, 4, 3), (2, 70, 1), (2, 3, 20)]
+    tensors = [T.tensor("float32", shape=s if known else (None,) * 3) for s in (shapes if known else shapes[:1])]
+    outputs = [((T.nnet.sigmoid(x) * x).sum(1), (x * 2).max(1), T.nnet.logsumexp(x, axis=1)) for x in tensors]
+    made = [symc.function([x], list(out)) for x, out in zip(tensors, outputs)]
+    if known:
+        lanes = [symc.printing.debugprint(f, stage="loops", file="str") for f in made[:2]]
+        assert "simd for i < 3" not in lanes[0] and "simd for i < 2" not in lanes[1]
+    for k, shape in enumerate(shapes):
+        a = rng.standard_normal(shape, dtype="float32")
+        wide = a.astype("float64")
+        got = made[k if known else 0](a)
+        close(got[0], (wide / (1 + np.exp(-wide))).sum(1))
+        np.testing.assert_array_equal(got[1], (a * 2).max(1))
+        close(got[2], np.log(np.exp(wide).sum(1)))
+
+
 def test_sums_of_one_vector_take_one_pass(rng):
     """Maps and sums that need one pass together share it, also where rows are long, and sums of sums do not."""
     x, y, w = T.fvectors("x", "y", "w")

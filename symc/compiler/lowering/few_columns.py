@@ -21,7 +21,8 @@ class FewColumns(Reductions):
         """Create a kernel with a parallel loop over the outer axes, if there are any, around the phases.
 
         Columns whose number is known only in a call have two forms, of which one is that of few columns. Before it are
-        the kernels that copy operands for that form.
+        the kernels that copy operands for that form. It has to gain more where elements cost much: functions that two
+        forms use are no longer inlined.
         """
         columns = self.columns_in_call()
         self.begin(KernelBuilder(self.label, self.ref_of))
@@ -37,8 +38,11 @@ class FewColumns(Reductions):
             copies.extend(self._copies(most))
             self.phases_over_rows()
 
-        as_columns, turned = map(self.k.size, self.times_of_columns())
-        self.in_two_forms(call("or", index(most) < count, as_columns <= turned), self.phases_over_rows, columns_turned)
+        as_columns, turned = self.times_of_columns()
+        if self.is_costly():
+            turned = dims.mul(turned, self._passes())
+        full = self.k.size(as_columns) <= self.k.size(turned)
+        self.in_two_forms(call("or", index(most) < count, full), self.phases_over_rows, columns_turned)
         self.order, self.outer, self.few = order, outer, None
         return [*copies, self.finish()]
 

@@ -26,8 +26,6 @@ def weight(node: Apply) -> int:
     return 30 if isinstance(node.op.record.lower, Indexed) and node.op.record.lower.flat else 1
 
 
-FEWEST_TERMS = 64
-"""The number of terms from which on reductions for each element of a short axis have terms as lanes."""
 VECTOR = 16
 """The number of lanes of a wide vector."""
 LANES_SUM = 2
@@ -163,9 +161,7 @@ class GroupIteration:
         """The relative times of columns as lanes, and of the other axis as lanes if columns are few."""
         terms = dims.product(self.sizes[a] for a in self.inner)
         columns, lanes = self.sizes[self.order[-1]], self._axis_of_lanes()
-        if not self._reads_again():
-            return terms, FEWEST_TERMS - 1
-        if lanes in self.inner:
+        if lanes in self.inner or not self._reads_again():
             return times_of_lanes(columns, terms)
         others = self.sizes[lanes]
         return dims.mul(dims.ceildiv(columns, VECTOR), others), dims.mul(dims.ceildiv(others, VECTOR), columns)
@@ -173,23 +169,21 @@ class GroupIteration:
     def columns_in_call(self) -> dims.Dim | None:
         """The number of columns that may be few in a call; None if that should not matter.
 
-        It matters where operands are read again and again, so that loops take the time, and elements cost little: a
-        second form of costly ones makes both forms slower, since their functions are no longer inlined. That counts
-        less than vectors which are full.
+        It matters where there are blocks of them for many rows, so that loops take the time.
         """
-        if not self._may_have_few_columns() or len(self.outer) < 2 or self._is_costly() and not self._reads_again():
+        if not self._may_have_few_columns() or len(self.outer) < 2:
             return None
         columns = self.sizes[self.order[-1]]
         return None if type(columns) is int else columns
 
-    def _is_costly(self) -> bool:
+    def is_costly(self) -> bool:
         return any(weight(node) >= COSTLY for node in self.group.members)
 
     def few_columns(self) -> int:
         """The largest number of columns that are few: their vectors would be nearly empty."""
         if self._reads_again():
             return FEW_READ_AGAIN
-        return FEW_COSTLY if self._is_costly() else FEW_COLUMNS
+        return FEW_COSTLY if self.is_costly() else FEW_COLUMNS
 
     def turn_columns(self) -> None:
         """Move the columns away from the end of the order, since the last axis becomes the lanes of vectors.
