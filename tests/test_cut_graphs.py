@@ -87,3 +87,13 @@ def test_by_name_with_defaults_updates_and_givens():
     h = symc.function([twice, a], b * 2 + a.sum(), givens={b: twice - 1})
     np.testing.assert_allclose(h([1.0, 2.0], [1.0, 1.0, 3.0]), [5, 7])
     np.testing.assert_array_equal((cut + 1).eval({cut: np.zeros(2, "float32")}), [1, 1])
+
+
+def test_results_with_test_values():
+    with symc.config.change(compute_test_value="raise"):
+        x = T.fvector("x")
+        x.tag.test_value = np.ones(3, "float32")
+        cut = T.concatenate([x, x * 2])
+        f = symc.function([cut], [cut * 3, cut[1:].sum()])
+    found = f(np.array([2.0, 5.0], "float32"))
+    assert found[0].tolist() == [6, 15] and found[1] == 5

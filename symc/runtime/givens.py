@@ -110,6 +110,8 @@ def cut_at_inputs(specs: Sequence[In]) -> dict[Variable, Variable]:
         v = spec.variable
         if v.owner is not None and not is_held(v.dtype):
             spec.variable = own[v] = Variable(TensorType(v.dtype, v.static_shape), None, 0, v.name, v.location)
+            if "_mentioned" in v.__dict__:  # see check_inputs
+                spec.variable.__dict__["_mentioned"] = True
     return own
 
 
