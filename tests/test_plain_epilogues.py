@@ -202,7 +202,7 @@ def test_convolutions_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> N
         if scale == 1:
             wanted = exact(*(values_of(bits_of(v)).astype("float64") for v in (given[0], w.get_value())))
             wanted = np.clip(wanted + given[1][:, None, None], -0.5, 6)
-            np.testing.assert_allclose(found[0], wanted, rtol=1e-2, atol=1e-4)
+            np.testing.assert_allclose(found[0], wanted, rtol=1e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize(
@@ -238,4 +238,4 @@ def test_residuals_in_blocks(channels: int, taps: int, clipped: bool, monkeypatc
             before = np.maximum(values_of(bits_of(given[0])) + given[1][:, None, None], 0)
             maps = (values_of(bits_of(v)).astype("float64") for v in (before, w.get_value()))
             wanted = exact(*maps) + given[1][:, None, None]
-            np.testing.assert_allclose(found[0], np.clip(wanted, -1, 2) if clipped else wanted, rtol=1e-2, atol=1e-3)
+            np.testing.assert_allclose(found[0], np.clip(wanted, -1, 2) if clipped else wanted, rtol=1e-2, atol=2e-2)
