@@ -46,6 +46,31 @@ def test_cyclic_shifts_of_axes_of_any_length(shift, axis):
         np.testing.assert_array_equal(f(a), np.roll(a, shift, axis) + np.roll(a, 1, 1 - axis))
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_two_grids_whose_parts_go_together(steps):
+    """Lengths that are simple only once others have been assumed are found in a second round."""
+    p, f = T.dmatrices("p", "f")
+
+    def step(p):
+        around = p[2:, 1:-1] + p[:-2, 1:-1] + p[1:-1, 2:] + p[1:-1, :-2]
+        return T.set_subtensor(p[1:-1, 1:-1], 0.25 * (around - f[1:-1, 1:-1]))
+
+    done, _ = symc.scan(step, outputs_info=[p], n_steps=steps)
+    run = symc.function([p, f], done[-1])
+    names = [n.kernel.name for n in walk(run.specialisation.program.body) if isinstance(n, Step)]
+    assert "framed" in names and not any("write_at" in n or "stretch" in n for n in names), names
+    rng = np.random.default_rng(1)
+    for shape in ((9, 14), (3, 3), (2, 5), (1, 4), (4, 2), (0, 3), (30, 4)):
+        a, b = rng.standard_normal((2, *shape))
+        want = a.copy()
+        for _ in range(steps if min(shape) > 2 else 0):
+            around = want[2:, 1:-1] + want[:-2, 1:-1] + want[1:-1, 2:] + want[1:-1, :-2]
+            want[1:-1, 1:-1] = 0.25 * (around - b[1:-1, 1:-1])
+        np.testing.assert_allclose(run(a, b), want)
+    with pytest.raises(ValueError):
+        run(rng.standard_normal((9, 8)), rng.standard_normal((9, 9)))
+
+
 def test_what_is_assumed():
     x, n = T.dmatrix("x"), T.iscalar("n")
     longer = symc.function([x], FORMS["neighbours"](x)).specialisation.graph.longer

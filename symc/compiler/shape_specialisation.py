@@ -23,17 +23,21 @@ from typing import Any
 
 from symc.compiler.bodies import opened, with_bodies
 from symc.compiler.least_lengths import equal_lengths, least_lengths
+from symc.compiler.unification import unify
 from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import ShapeError, building_at, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
 from symc.graph.body import Body, Equality
-from symc.graph.dim_bounds import only_lengths
 from symc.graph.dtypes import is_float
 from symc.graph.guards import Guard, collecting, state_guard
 from symc.graph.types import TensorType
 from symc.tensor.symbolic_dims import value_symbols
 
 __all__ = ["Specialised", "only_shared_values_disagree", "specialise"]
+
+
+ROUNDS = 3
+"""How often axes are taken for longer, before it is asked again for how long they must be."""
 
 
 @dataclass
@@ -107,7 +111,7 @@ def specialise(
         sources, level, made, found = rebuilt(unified)
         guards += found  # in the original symbols, which messages and calls use
         axes = {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)} - level.values.keys()
-        fresh = _unify(found, unified, axes, level.everywhere)
+        fresh = unify(found, unified, axes, level.everywhere)
         if not fresh:
             break
         unified = _with(unified, fresh)
@@ -121,19 +125,27 @@ def specialise(
         except ShapeError:  # they are different
             same = {}
     longer: dict[Any, tuple[Any, int]] = {}
-    if long and (least := least_lengths(made, {d for v in sources.values() for d in v.type.shape} & axes)):
-        longer = {s: (dims.new_symbol(s.name), n) for s, n in least.items()}
-        try:
+    asked: dict[Any, int] = {}
+    try:
+        for _ in range(ROUNDS if long else 0):  # lengths of parts of parts are known to be simple in a second round
+            names = {m: s for s, (m, _) in longer.items()}
+            least = least_lengths(made, names.keys() | {d for v in sources.values() for d in v.type.shape} & axes)
+            if not least:
+                break
+            for s, n in least.items():
+                asked[names.get(s, s)] = asked.get(names.get(s, s), 0) + n
+            longer = {s: (dims.new_symbol(s.name), n) for s, n in asked.items()}
             assumed = _with(unified, {s: dims.add(m, n) for s, (m, n) in longer.items()})
             sources, level, made, found = rebuilt(assumed)
-            fresh = _unify(found, assumed, {m for m, _ in longer.values()}, level.everywhere)
+        if longer:
+            fresh = unify(found, assumed, {m for m, _ in longer.values()}, level.everywhere)
             if fresh:  # where n - 2 must be 2, all lengths are 4 of which the guard lets a call pass
                 assumed = _with(assumed, fresh)
                 sources, level, made, _ = rebuilt(assumed)
             unified = assumed
-        except ShapeError:  # the expressions fit shorter arguments alone
-            sources, level, made, _ = rebuilt(unified)
-            longer = {}
+    except ShapeError:  # the expressions fit shorter arguments alone
+        sources, level, made, _ = rebuilt(unified)
+        longer = {}
     plain, late = _sorted(guards, known, set(level.everywhere))
     symbols, values = level.needed([*made, *sources.values()], late)
     return Specialised(sources, made, plain, symbols, values, late, unified, longer, same)
@@ -369,44 +381,3 @@ def symbols_in(values: Iterable[Any]) -> set[Any]:
         elif hasattr(value, "free_symbols"):
             found.update(value.free_symbols)
     return found
-
-
-def _unify(
-    guards: Sequence[Guard], unified: Mapping[Any, dims.Dim], axes: set[Any], values: Mapping[Any, int]
-) -> dict[Any, dims.Dim]:
-    """Find a substitution that satisfies guards: values of integers become axes or numbers, axes become other axes.
-
-    An axis of an argument, which is known when a call begins, never becomes a value that the program computes. Nor does
-    a value become one that is computed after it, perhaps from it.
-    """
-    becomes: dict[Any, dims.Dim] = {}
-
-    def now(dim: dims.Dim) -> dims.Dim:
-        dim = dims.substitute(dim, unified)
-        for _ in range(len(becomes) + 1):
-            if not dims.symbols_of(dim) & becomes.keys():
-                break
-            dim = dims.substitute(dim, becomes)
-        return dim
-
-    def may_become(symbol: Any, dim: dims.Dim) -> bool:
-        used = dims.symbols_of(dim)
-        if type(symbol) is int or not symbol.is_Symbol or symbol in used:
-            return False
-        late = used & values.keys()
-        if symbol in values:
-            return all(values[s] < values[symbol] for s in late)
-        return symbol in axes and not late
-
-    for guard in guards:
-        left, right = now(guard.left), now(guard.right)
-        if dims.equal(left, right):
-            continue
-        if left in axes and right in axes and str(right) > str(left) or left in axes and right in values:
-            left, right = right, left
-        for a, b in ((left, right), (right, left)):
-            if may_become(a, b):
-                becomes[a] = b
-                break
-    becomes |= only_lengths([(now(guard.left), now(guard.right)) for guard in guards], axes)
-    return {symbol: now(symbol) for symbol in becomes}
