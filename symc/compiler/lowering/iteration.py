@@ -161,10 +161,7 @@ class GroupIteration:
         """The relative times of columns as lanes, and of the other axis as lanes if columns are few."""
         terms = dims.product(self.sizes[a] for a in self.inner)
         columns, lanes = self.sizes[self.order[-1]], self._axis_of_lanes()
-        if not self._reads_again():  # parts of vectors that are read with a stride are slow where there are no masks
-            as_columns, as_terms = times_of_lanes(columns, terms)
-            return dims.mul(as_columns, dims.minimum(1, dims.floordiv(terms, VECTOR))), as_terms
-        if lanes in self.inner:
+        if lanes in self.inner or not self._reads_again():
             return times_of_lanes(columns, terms)
         others = self.sizes[lanes]
         return dims.mul(dims.ceildiv(columns, VECTOR), others), dims.mul(dims.ceildiv(others, VECTOR), columns)
