@@ -50,6 +50,16 @@ def test_the_rejected_number_is_shown(name):
     assert shown == [want]
 
 
+@pytest.mark.parametrize("good, bad", [(1, 5), (np.int32(1), np.int32(5)), (np.array(1), np.array(5))])
+def test_arguments_that_are_no_arrays(good, bad):
+    """The launcher, which runs later calls of known shapes, hands on the arguments as they were given."""
+    f = symc.function([x, j], x[j])
+    np.testing.assert_array_equal(f(X, good), X[1])
+    for _ in range(2):
+        with pytest.raises(IndexError, match=r"found: 5; allowed: -3 to 2"):
+            f(X, bad)
+
+
 def test_of_two_checks_with_one_text_the_one_that_failed_is_shown():
     f = symc.function([x, i, j], [x[i], x[j]])
     with pytest.raises(IndexError, match=r"found: 3; allowed: -3 to 2"):

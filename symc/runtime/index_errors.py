@@ -7,6 +7,7 @@ arguments of the call, provided that they follow from them by a few cheap ops.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,12 @@ _UNBOUNDED = 2**31 - 2
 """Limits beyond the lengths of axes: such checks only reject negative numbers."""
 
 
-def rejected(owner: Definition, message: str, arrays: Sequence[np.ndarray]) -> str:
-    """Describe the first number that the check with this message rejects, as a line of its own; empty if unknown."""
+def rejected(owner: Definition, message: str, arguments: Sequence[Any]) -> str:
+    """Describe the first number that the check with this message rejects, as a line of its own; empty if unknown.
+
+    The arguments are those of the call: arrays, or numbers.
+    """
+    arrays = [np.asarray(a).astype(v.dtype) for v, a in zip(owner.inputs, arguments)]
     text = message.partition("\n")[0]
     expressions = [*owner.outputs, *[v for _, v in owner.updates]]
     shapes: dict[Variable, Sequence[int]] = {v: a.shape for v, a in zip(owner.inputs, arrays)}

@@ -491,6 +491,18 @@ VM_INLINE int vany_i64(v_i64 m) {
     vb_i64 r = (vb_i64)(u.p[0] | u.p[1]);
     return __builtin_ia32_ptestmq512(r, r, (uint8_t)-1) != 0;
 }
+#elif defined(__SSE2__) && !defined(__AVX512F__)
+typedef float vm_signs __attribute__((vector_size(VM_REGISTER)));
+#if VM_REGISTER == 32
+#define VM_SIGNS(m) __builtin_ia32_movmskps256((vm_signs)(m))
+#else
+#define VM_SIGNS(m) __builtin_ia32_movmskps((vm_signs)(m))
+#endif
+VM_INLINE int vany_i32(v_i32 m) { return VM_SIGNS(m) != 0; }
+VM_INLINE int vany_i64(v_i64 m) {
+    vu_i64 u = {m};
+    return VM_SIGNS(u.p[0] | u.p[1]) != 0; /* the words' upper halves are enough, and the lower ones say the same */
+}
 #else
 #define VM_DEFINE_ANY(T, S, B, M)                  \
     VM_INLINE int vany_##T(v_##T m) {              \
