@@ -96,11 +96,6 @@ VM_DEFINE_CLAMP(f64, double)
         r.p[1] = __builtin_ia32_rndscalepd_mask(u.p[1], HOW, u.p[1], (uint8_t)-1, 4);                       \
         return r.v;                                                                                         \
     }
-VM_DEFINE_ROUNDING(rint, 8)
-VM_DEFINE_ROUNDING(floor, 9)
-VM_DEFINE_ROUNDING(ceil, 10)
-VM_DEFINE_ROUNDING(trunc, 11)
-#undef VM_DEFINE_ROUNDING
 #elif VM_REGISTER == 32 && defined(__GNUC__) && !defined(__clang__)
 #define VM_DEFINE_ROUNDING(NAME, HOW)                                                              \
     VM_INLINE v_f32 vm_##NAME##_f32(v_f32 x) { return __builtin_ia32_roundps256(x, HOW); }         \
@@ -110,6 +105,8 @@ VM_DEFINE_ROUNDING(trunc, 11)
         r.p[1] = __builtin_ia32_roundpd256(u.p[1], HOW);                                           \
         return r.v;                                                                                \
     }
+#endif
+#ifdef VM_DEFINE_ROUNDING
 VM_DEFINE_ROUNDING(rint, 8)
 VM_DEFINE_ROUNDING(floor, 9)
 VM_DEFINE_ROUNDING(ceil, 10)
