@@ -192,9 +192,8 @@ class KernelText:
         (name, tag), form, before = s.name.rsplit("_", 1), "stored", ""
         if s.epilogue is not None:
             form, buffers = "epilogue", f"{buffers}, (void *)&e_"
-            finish = self._epilogue(s.epilogue, s.buffers[0], seen)
-            finish = f"{finish}, &a_, {s.buffers[0]}, {self._plain(s.epilogue, s.buffers[0])}"
-            before = f"struct args a_ = {{b, n}}; const symc_epilogue e_ = {{{finish}}}; "
+            described = self._described(s.epilogue, s.buffers[0], seen)
+            before = f"struct args a_ = {{b, n}}; const symc_epilogue e_ = {described}; "
         handles = f"symc_stored *const cs[] = {{{', '.join(f'b[{k}]' for k in places)}}};"
         call = f"symc_{name}_{form}_{tag}(cb, cp, cs);"
         return [f"{{ {before}void *const cb[] = {{{buffers}}}; {given} {handles} {call} }}"]
@@ -205,9 +204,8 @@ class KernelText:
         for k, s in enumerate(calls):
             finish = "0"
             if s.epilogue is not None:
-                function = self._epilogue(s.epilogue, s.buffers[0], seen, s.passes_on)
-                function += f", &a_, {s.buffers[0]}, {self._plain(s.epilogue, s.buffers[0])}"
-                before += f"const symc_epilogue e{k}_ = {{{function}}}; "
+                described = self._described(s.epilogue, s.buffers[0], seen, s.passes_on)
+                before += f"const symc_epilogue e{k}_ = {described}; "
                 finish = f"(void *)&e{k}_"
             buffers += [*(f"(void *){b}" for b in s.buffers), finish]
             params += [C.scalar(p) for p in s.params]
@@ -216,14 +214,17 @@ class KernelText:
         given = f"void *const cb[] = {{{', '.join(buffers)}}}; const int64_t cp[] = {{{', '.join(params)}}};"
         return [f"{{ {before}{given} {handles} {chain_function(calls)}(cb, cp, cs); }}"]
 
-    def _plain(self, e: Epilogue, output: str) -> str:
-        """The initialisers of what a plain epilogue does: the library may do that itself."""
+    def _described(self, e: Epilogue, output: str, seen: list[Statement], elsewhere: bool = False) -> str:
+        """The initialiser of the ``symc_epilogue`` of a call; what a plain one does, the library may do itself."""
+        members = [self._epilogue(e, output, seen, elsewhere), "&a_", output]
         plain = plain_form(e, output, self.dtype_of(output))
         if plain is None:
-            return "0, 0, 0, 0, 0, 0, 0"
-        bounds = ", ".join(C.literal(x, "float64") for x in (plain.low, plain.high))
-        others = ", ".join(name or "0" for name in (plain.bits, plain.kept, plain.added))
-        return f"{plain.terms}, {C.scalar(plain.period)}, {bounds}, {others}"
+            members += ["0"] * 7
+        else:
+            members += [plain.terms, C.scalar(plain.period)]
+            members += [C.literal(x, "float64") for x in (plain.low, plain.high)]
+            members += [name or "0" for name in (plain.bits, plain.kept, plain.added)]
+        return f"{{{', '.join(members)}}}"
 
     def _epilogue(self, e: Epilogue, output: str, seen: list[Statement], elsewhere: bool = False) -> str:
         """The epilogue of a call becomes a function of ranges of rows and columns; returns its name.
