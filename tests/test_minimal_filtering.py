@@ -43,6 +43,13 @@ PROBLEMS = [
     Problem(1, 16, 31, (29, 20), (7, 5), stride=(3, 2), pad=(2, 1)),
     Problem(2, 32, 64, (12, 33), (5, 5), stride=(2, 1), dilation=(1, 2), pad=(0, 4), groups=2),
     Problem(1, 18, 18, (7, 40), (1, 3), stride=(1, 2), pad=(0, 1)),
+    # The last tiles along an axis have two results instead of four where that is enough.
+    Problem(9, 50, 33, (14, 13), (3, 3), pad=(1, 1)),
+    Problem(3, 17, 64, (30, 11), (3, 3), pad=(0, 2), flip=True),
+    Problem(2, 34, 48, (8, 6), (3, 3), pad=(1, 1), groups=2),
+    Problem(70, 64, 64, (5, 9), (3, 3), pad=(1, 1)),
+    Problem(2, 20, 17, (22, 5), (3, 1), pad=(1, 0)),
+    Problem(2, 17, 20, (4, 41), (1, 3), pad=(0, 1)),
 ]
 
 

@@ -12,9 +12,12 @@
  *
  * With dilation, the results with the same remainder, `phases` of them, have tiles of their own, which lie side by side:
  * tile t consists of the results t / phases * out * phases + t % phases + i * phases, i < out.
+ *
+ * The last tile along an axis of three taps may have REST_IN pixels, where no more than two results are left.
  */
 typedef struct {
-    int taps, in, out;                /* of a tile: of its filter, pixels, and results */
+    int taps, in, out;                /* of a tile, if it is whole: of its filter, pixels, and results */
+    int64_t whole;                    /* tiles before the one that is not, if there is one */
     int64_t all, step, dil;
     int64_t apart, phases, residues, views;
     int64_t start;                    /* of the first tap */
@@ -46,6 +49,11 @@ INLINE void locate_taps(const tiled_axis *rows, const tiled_axis *cols, int64_t 
 
 /* A quotient by the number of phases, which is mostly 1. */
 INLINE int64_t by_phases(const tiled_axis *a, int64_t n) { return a->phases == 1 ? n : n / a->phases; }
+
+INLINE axis_form tile_form(const tiled_axis *a, int64_t tile)
+{
+    return a->taps == 1 ? NO_FORM : tile < a->whole ? WHOLE_FORM : REST_FORM;
+}
 
 /* The first result of a tile. */
 INLINE int64_t tile_result(const tiled_axis *a, int64_t tile)
@@ -88,7 +96,8 @@ INLINE int64_t tap_distance(const int64_t *tap, int64_t taps)
 INLINE tiled_axis tile_axis(const int64_t *tap, int64_t all, int64_t step, int64_t results, int taps)
 {
     int64_t distance = tap_distance(tap, all);
-    tiled_axis a = {.taps = taps, .in = taps > 1 ? IN : 1, .out = taps > 1 ? IN + 1 - taps : 1, .all = all, .step = step,
+    axis_form form = taps > 1 ? WHOLE_FORM : NO_FORM;
+    tiled_axis a = {.taps = taps, .in = form_in(form), .out = form_out(form, taps), .all = all, .step = step,
                     .dil = distance < 0 ? -distance : distance, .start = smaller(tap[0], tap[all - 1]),
                     .ascends = distance > 0};
     a.phases = taps > 1 ? a.dil : 1;
@@ -97,26 +106,67 @@ INLINE tiled_axis tile_axis(const int64_t *tap, int64_t all, int64_t step, int64
     int64_t parts = ceil_div(ceil_div(all, a.step), taps);
     a.views = (parts - 1) * a.residues + smaller(a.residues, all - (parts - 1) * taps * a.step);
     a.tiles = ceil_div(results, a.out * a.phases) * a.phases;
+    a.whole = a.tiles;
     a.span = tile_span(&a);
     return a;
 }
+
+/* Lets the last tile have fewer pixels where that is enough for its results. */
+INLINE void shorten_last_tile(tiled_axis *a, int64_t results)
+{
+    int64_t left = results - (a->tiles - 1) * a->out;
+    if (a->taps == 3 && a->phases == 1 && a->step * a->views == 1 && a->tiles > 1 && left <= form_out(REST_FORM, 3))
+        a->whole = a->tiles - 1;
+}
+
+/* Points of all tiles along an axis. */
+INLINE int64_t axis_points(const tiled_axis *a) { return a->whole * a->in + (a->tiles - a->whole) * REST_IN; }
 
 /* The shapes of tiles: one axis or both have tiles of several results. */
 enum { TILE_SHAPES = 9 };
 static const int tile_shapes[TILE_SHAPES][2] = {{3, 3}, {5, 5}, {2, 2}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 2}, {2, 1}};
 
-/* FOR_SHAPE(taps_h, taps_w, out_h, out_w) with the constants of a shape. */
-#define BY_SHAPE(TAPS_H, TAPS_W)                       \
-    switch ((TAPS_H) * 8 + (TAPS_W)) {                 \
-    case 3 * 8 + 3: FOR_SHAPE(3, 3, 4, 4); break;      \
-    case 5 * 8 + 5: FOR_SHAPE(5, 5, 2, 2); break;      \
-    case 2 * 8 + 2: FOR_SHAPE(2, 2, 5, 5); break;      \
-    case 1 * 8 + 3: FOR_SHAPE(1, 3, 1, 4); break;      \
-    case 3 * 8 + 1: FOR_SHAPE(3, 1, 4, 1); break;      \
-    case 1 * 8 + 5: FOR_SHAPE(1, 5, 1, 2); break;      \
-    case 5 * 8 + 1: FOR_SHAPE(5, 1, 2, 1); break;      \
-    case 1 * 8 + 2: FOR_SHAPE(1, 2, 1, 5); break;      \
-    default: FOR_SHAPE(2, 1, 5, 1);                    \
+/* FOR_SHAPE(form of rows, form of columns, taps_h, taps_w) with the constants of a shape: of one with whole tiles, and of any. */
+#define SHAPE(ROWS, COLS, TAPS_H, TAPS_W) ((((ROWS) * 4 + (COLS)) * 8 + (TAPS_H)) * 8 + (TAPS_W))
+#define SHAPE_CASE(ROWS, COLS, TAPS_H, TAPS_W) \
+    case SHAPE(ROWS, COLS, TAPS_H, TAPS_W): FOR_SHAPE(ROWS, COLS, TAPS_H, TAPS_W); break;
+#define WHOLE_CASES                          \
+    SHAPE_CASE(WHOLE_FORM, WHOLE_FORM, 3, 3) \
+    SHAPE_CASE(WHOLE_FORM, WHOLE_FORM, 5, 5) \
+    SHAPE_CASE(WHOLE_FORM, WHOLE_FORM, 2, 2) \
+    SHAPE_CASE(NO_FORM, WHOLE_FORM, 1, 3)    \
+    SHAPE_CASE(WHOLE_FORM, NO_FORM, 3, 1)    \
+    SHAPE_CASE(NO_FORM, WHOLE_FORM, 1, 5)    \
+    SHAPE_CASE(WHOLE_FORM, NO_FORM, 5, 1)    \
+    SHAPE_CASE(NO_FORM, WHOLE_FORM, 1, 2)    \
+    SHAPE_CASE(WHOLE_FORM, NO_FORM, 2, 1)
+#define BY_SHAPE(TAPS_H, TAPS_W)                                                                                  \
+    switch (SHAPE((TAPS_H) > 1 ? WHOLE_FORM : NO_FORM, (TAPS_W) > 1 ? WHOLE_FORM : NO_FORM, TAPS_H, TAPS_W)) { \
+        WHOLE_CASES                                                                                               \
+    }
+#define BY_TILE_SHAPE(ROWS, COLS, TAPS_H, TAPS_W)  \
+    switch (SHAPE(ROWS, COLS, TAPS_H, TAPS_W)) {   \
+        WHOLE_CASES                                \
+        SHAPE_CASE(WHOLE_FORM, REST_FORM, 3, 3)    \
+        SHAPE_CASE(REST_FORM, WHOLE_FORM, 3, 3)    \
+        SHAPE_CASE(REST_FORM, REST_FORM, 3, 3)     \
+        SHAPE_CASE(NO_FORM, REST_FORM, 1, 3)       \
+        SHAPE_CASE(REST_FORM, NO_FORM, 3, 1)       \
+    }
+
+/* FORMS(form of rows, form of columns) with those of a tile as constants. */
+#define FORMS_CASE(ROWS, COLS) \
+    case SHAPE(ROWS, COLS, 0, 0): FORMS(ROWS, COLS); break;
+#define BY_FORMS(ROWS, COLS)                 \
+    switch (SHAPE(ROWS, COLS, 0, 0)) {       \
+        FORMS_CASE(WHOLE_FORM, WHOLE_FORM)   \
+        FORMS_CASE(WHOLE_FORM, REST_FORM)    \
+        FORMS_CASE(REST_FORM, WHOLE_FORM)    \
+        FORMS_CASE(REST_FORM, REST_FORM)     \
+        FORMS_CASE(NO_FORM, WHOLE_FORM)      \
+        FORMS_CASE(NO_FORM, REST_FORM)       \
+        FORMS_CASE(WHOLE_FORM, NO_FORM)      \
+        FORMS_CASE(REST_FORM, NO_FORM)       \
     }
 
 typedef struct {
@@ -152,9 +202,9 @@ INLINE tiling tiling_of(const gather *g, int shape)
 /* The costs of a tiling, of `images` images. */
 INLINE double tiling_steps(const gather *g, const tiling *t)
 {
-    double tiles = (double)(g->images * t->rows.tiles * t->cols.tiles), views = (double)views_of(t), points = points_of(t);
-    double channels = (double)g->channels * views, filters = (double)g->filters, part = points / POINTS;
-    double steps = tiles * (points * channels * filters / VL * 1.1 + TILE_COST * part * (channels + filters) / VL) +
+    double products = (double)(g->images * axis_points(&t->rows) * axis_points(&t->cols)), views = (double)views_of(t);
+    double channels = (double)g->channels * views, filters = (double)g->filters, part = (double)points_of(t) / POINTS;
+    double steps = products * channels * filters / VL * 1.1 + TILE_COST * products / POINTS * (channels + filters) / VL +
                    (FILTER_COST * part * views + TAP_COST * (double)(g->taps_h * g->taps_w)) * (double)g->channels * filters;
     return is_plain(t) ? steps : (points_of(t) < POINTS ? MARGIN : SQUARE_MARGIN) * steps;
 }
@@ -172,8 +222,8 @@ INLINE int divides_taps(int taps, int64_t all, int64_t step)
     return taps == 1 || (taps == 2 && (longest == 2 || longest == 4)) || (taps == 3 && longest > 2) || (taps == 5 && longest == 5);
 }
 
-/* Whether minimal filtering exists for a convolution; its cheapest tiling. */
-INLINE int find_tiling(const gather *g, tiling *found)
+/* Whether minimal filtering exists for a convolution; its cheapest tiling, of whole tiles or with shorter ones at the end. */
+INLINE int find_tiling_among(const gather *g, int shorten, tiling *found)
 {
     if (SYMC_DOUBLE || g->taps_h * g->taps_w < 2 || smaller(g->step_h, g->step_w) < 1)
         return 0;
@@ -185,12 +235,17 @@ INLINE int find_tiling(const gather *g, tiling *found)
         if (!divides_taps(tile_shapes[i][0], g->taps_h, g->step_h) || !divides_taps(tile_shapes[i][1], g->taps_w, g->step_w))
             continue;
         tiling t = tiling_of(g, i);
+        if (shorten)
+            shorten_last_tile(&t.rows, g->out_h), shorten_last_tile(&t.cols, g->out_w);
         double steps = tiling_steps(g, &t);
         if (steps < least)
             least = steps, *found = t;
     }
     return least < INFINITY;
 }
+
+INLINE int find_tiling(const gather *g, tiling *found) { return find_tiling_among(g, 1, found); }
+INLINE int find_whole_tiling(const gather *g, tiling *found) { return find_tiling_among(g, 0, found); }
 
 /* Whether it is one of the two plain ones, whatever its costs. */
 INLINE int find_plain_tiling(const gather *g, tiling *found)
@@ -202,17 +257,6 @@ INLINE int find_plain_tiling(const gather *g, tiling *found)
             return is_plain(found);
         }
     return 0;
-}
-
-/* Neighbouring tiles of one row: the first of at most `most` from `tile` on, counted through all images. */
-typedef struct {
-    int64_t image, row, col, count;
-} tile_run;
-
-INLINE tile_run find_run(int64_t high, int64_t wide, int64_t tile, int64_t most)
-{
-    int64_t col = tile % wide;
-    return (tile_run){tile / (wide * high), tile / wide % high, col, smaller(wide - col, most)};
 }
 
 #endif

@@ -22,7 +22,7 @@ static void widen_run(const winograd *v, const tile_run *run, int64_t group, int
 {
     const gather *g = v->g;
     (void)group;
-    int64_t high = turned_rows(&v->rows), wide = tiles_span(&v->cols, run->count);
+    int64_t high = run_rows(&v->rows, run), wide = run_span(&v->cols, run);
     int64_t top = tile_start(&v->rows, run->row), left = tile_start(&v->cols, run->col);
     int64_t from_x = smaller(wide, larger(0, -left)), to_x = larger(from_x, smaller(wide, g->in_w - left));
     const uint16_t *plane = (const uint16_t *)g->in + channel % PIXEL_LANES +
@@ -43,29 +43,26 @@ static void widen_run(const winograd *v, const tile_run *run, int64_t group, int
     }
 }
 
-/* One block of maps of tiles [first, first + tiles): sums by point and tile go to memory in blocks, or to the epilogue. */
-static void put_blocks(const winograd *v, int64_t block, int64_t first, int64_t tiles, const real *sums, real *pixels)
+/* One block of maps of a unit: sums by point and tile go to memory in blocks, or to the epilogue. */
+static void put_blocks(const winograd *v, const tile_unit *u, int64_t block, const real *sums, real *pixels)
 {
     const gather *g = v->g;
-    int64_t out_h = g->out_h / g->pool_h, out_w = g->out_w / g->pool_w, apart = v->rows.phases;
-    for (int64_t at = 0; at < tiles;) {
-        tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+    int64_t out_h = g->out_h / g->pool_h, out_w = g->out_w / g->pool_w, apart = v->rows.phases, next[4];
+    memcpy(next, u->start, sizeof next);
+    for (int64_t at = 0; at < u->tiles;) {
+        tile_run run = next_run(&v->rows, &v->cols, u, at, next);
         int64_t row = tile_result(&v->rows, run.row), col = tile_result(&v->cols, run.col);
-        int64_t high = smaller(v->rows.out, by_phases(&v->rows, g->out_h - row + apart - 1));
-        int64_t wide = smaller(run.count * v->cols.out, g->out_w - col);
-        const real *from = sums + at * PIXEL_LANES;
+        int64_t high = run_high(v, &run), wide = run_wide(v, &run), all = wide;
+        const real *from = sums + run.place * PIXEL_LANES;
         at += run.count;
         if (high <= 0)
             continue;
         for (int64_t half = 0; half < PIXEL_LANES; half += VL)
-#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W)                                                                          \
-    finish_run(OUT_H, OUT_W, &v->cols, &run, from + half, v->sum_step, PIXEL_LANES, high, wide, PIXEL_LANES, pixels + half)
-            BY_SHAPE(v->rows.taps, v->cols.taps)
-#undef FOR_SHAPE
+            finish_tiles(v, &run, from + half, v->sum_step, PIXEL_LANES, high, wide, PIXEL_LANES, pixels + half);
         int64_t pitch = wide;
         if (g->pool_h * g->pool_w > 1) {
             high /= g->pool_h, wide /= g->pool_w, row /= g->pool_h, col /= g->pool_w, pitch = wide;
-            pool_pixels(g->pool_h, g->pool_w, smaller(run.count * v->cols.out, g->out_w - col * g->pool_w), high, wide, pixels);
+            pool_pixels(g->pool_h, g->pool_w, all, high, wide, pixels);
         }
         for (int64_t y = 0; y < high && wide > 0; y++)
             finish_pixels(g->epilogue, g->out, pixels + y * pitch * PIXEL_LANES, run.image * blocks(v) + block, out_h * out_w,
@@ -81,9 +78,9 @@ static void widen_run(const winograd *v, const tile_run *run, int64_t group, int
     (void)v, (void)run, (void)group, (void)channel, (void)rows;
 }
 
-static void put_blocks(const winograd *v, int64_t block, int64_t first, int64_t tiles, const real *sums, real *pixels)
+static void put_blocks(const winograd *v, const tile_unit *u, int64_t block, const real *sums, real *pixels)
 {
-    (void)v, (void)block, (void)first, (void)tiles, (void)sums, (void)pixels;
+    (void)v, (void)u, (void)block, (void)sums, (void)pixels;
 }
 #endif
 

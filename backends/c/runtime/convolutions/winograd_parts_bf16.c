@@ -131,12 +131,12 @@ static extremes prepare_tiles(const parted *z, const workspace *w, int64_t group
     extremes found = NO_EXTREMES;
     for (int64_t step = 0; step < z->depth; step++)
         for (int64_t at = 0; at < tiles;) {
-            tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+            tile_run run = find_run(&v->rows, &v->cols, first + at, tiles - at);
             found = both_extremes(found, turn_run(v, &run, group, step * PAIRED, half, w->rows));
             for (int64_t i = 0; i < run.count; i++, at++) {
                 const real *from = w->rows + i * v->cols.out * VL;
-                transform_image_tile(IN, IN, from, v->row_length * VL, VL, transformed, VL);
-                transform_image_tile(IN, IN, from + half, v->row_length * VL, VL, transformed + POINTS * VL, VL);
+                transform_image_tile(WHOLE_FORM, WHOLE_FORM, from, v->row_length * VL, VL, transformed, VL);
+                transform_image_tile(WHOLE_FORM, WHOLE_FORM, from + half, v->row_length * VL, VL, transformed + POINTS * VL, VL);
                 put_points(transformed,
                            w->image + at / PAIR_ROWS * z->panel + (step * PARTS * PAIR_ROWS + at % PAIR_ROWS) * VL,
                            PAIR_ROWS * VL, w->image_step, 0);
@@ -190,11 +190,11 @@ static void run_units(void *arg, int64_t begin, int64_t end)
             continue;
         }
         multiply_tiles(z, &w, group, stop - half);
+        tile_unit u = describe_unit(&v->rows, &v->cols, first, tiles);
         for (int64_t block = 0; block < blocks(v); block++) {
             int64_t cols = block_cols(v, block);
             for (int64_t part = 0; part < cols; part += VL)
-                put_tiles(v, group, block * TILE_COLS + part, first, tiles, w.sums + block * w.block_step + part,
-                          w.sum_step, cols, w.rows);
+                put_tiles(v, &u, group, block * TILE_COLS + part, w.sums + block * w.block_step + part, w.sum_step, cols, w.rows);
         }
     }
     symc_pair_tiles_end();

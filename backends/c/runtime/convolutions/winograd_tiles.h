@@ -7,7 +7,7 @@
 #include "winograd.h"
 
 #include "blocks.h"
-#include "winograd_axes.h"
+#include "winograd_units.h"
 
 enum {
     LEAST_CHANNELS = 16,
@@ -18,7 +18,7 @@ typedef struct {
     const gather *g;
     tiled_axis rows, cols;
     int64_t points, views;     /* of a tile, and of the filters */
-    int64_t high, wide, tiles; /* tiles of an image, and of all */
+    int64_t tiles;             /* of all images */
     int64_t depth, steps;      /* channels of all views in whole blocks; blocks: all views of one, then of the next */
     int64_t units, most;       /* of tiles, and the most in one */
     int64_t splits;            /* pieces of the blocks of filters */
@@ -28,9 +28,8 @@ typedef struct {
 
 INLINE winograd describe_tiling(const gather *g, const tiling *t)
 {
-    winograd v = {.g = g, .rows = t->rows, .cols = t->cols, .points = points_of(t), .views = views_of(t),
-                  .high = t->rows.tiles, .wide = t->cols.tiles};
-    v.tiles = g->images * v.high * v.wide;
+    winograd v = {.g = g, .rows = t->rows, .cols = t->cols, .points = points_of(t), .views = views_of(t)};
+    v.tiles = g->images * v.rows.tiles * v.cols.tiles;
     v.steps = ceil_div(g->channels, VL) * v.views, v.depth = v.steps * VL;
     return v;
 }
@@ -38,7 +37,7 @@ INLINE winograd describe_tiling(const gather *g, const tiling *t)
 /* Pixels in a row of the turned image, for at most `tiles` tiles at a time. */
 INLINE int64_t turned_row(const winograd *v, int64_t tiles)
 {
-    return tiles_span(&v->cols, larger(v->cols.phases, smaller(tiles, v->wide)));
+    return tiles_span(&v->cols, larger(v->cols.phases, smaller(tiles, v->cols.tiles)));
 }
 
 INLINE int64_t blocks(const winograd *v) { return ceil_div(v->g->filters, TILE_COLS); }
@@ -79,12 +78,12 @@ INLINE void transform_taps(int taps_h, int taps_w, int complete, const int64_t *
 INLINE void transform_block(const winograd *v, const int64_t *at, const real *turned, real *to, int64_t step)
 {
     if (v->views == 1) { /* which has all taps */
-#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) transform_taps(TAPS_H, TAPS_W, 1, at, turned, to, step)
+#define FOR_SHAPE(ROWS, COLS, TAPS_H, TAPS_W) transform_taps(TAPS_H, TAPS_W, 1, at, turned, to, step)
         BY_SHAPE(v->rows.taps, v->cols.taps)
 #undef FOR_SHAPE
         return;
     }
-#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) transform_taps(TAPS_H, TAPS_W, 0, at, turned, to, step)
+#define FOR_SHAPE(ROWS, COLS, TAPS_H, TAPS_W) transform_taps(TAPS_H, TAPS_W, 0, at, turned, to, step)
     BY_SHAPE(v->rows.taps, v->cols.taps)
 #undef FOR_SHAPE
 }
@@ -92,15 +91,26 @@ INLINE void transform_block(const winograd *v, const int64_t *at, const real *tu
 /* ---- output tiles ---- */
 
 /* The results of a run, `lanes` elements between neighbouring pixels. */
-INLINE void finish_run(int out_h, int out_w, const tiled_axis *cols, const tile_run *run, const real *m, int64_t step,
-                       int64_t ld, int64_t high, int64_t wide, int64_t lanes, real *to)
+INLINE void finish_run(axis_form rows_form, axis_form cols_form, int taps_h, int taps_w, const winograd *v, const tile_run *run,
+                       const real *m, int64_t step, int64_t ld, int64_t high, int64_t wide, int64_t lanes, real *to)
 {
+    const int out_h = form_out(rows_form, taps_h), out_w = form_out(cols_form, taps_w);
+    const int points = cols_form == NO_FORM ? 1 : IN;
+    const tiled_axis *cols = &v->cols;
     for (int64_t i = 0; i < run->count; i++, m += ld) {
         vec y[MOST_OUT][MOST_OUT];
-        transform_output_tile(out_h, out_w, m, step, y);
+        transform_output_tile(rows_form, cols_form, out_h, out_w, points, m, step, y);
         int64_t apart = cols->phases;
         if (apart == 1) {
             int64_t first = i * out_w, width = smaller(out_w, wide - first);
+            if (high == out_h && width == out_w) { /* from registers */
+                UNROLL
+                for (int r = 0; r < out_h; r++)
+                    UNROLL
+                    for (int s = 0; s < out_w; s++)
+                        store(to + (r * wide + first + s) * lanes, y[r][s]);
+                continue;
+            }
             for (int64_t r = 0; r < high; r++)
                 for (int64_t s = 0; s < width; s++)
                     store(to + (r * wide + first + s) * lanes, y[r][s]);
@@ -140,26 +150,44 @@ static void spread_rows(const gather *g, const real *pixels, int64_t high, int64
     }
 }
 
+/* The results of a run: rows of up to `wide` pixels, `high` of them. */
+INLINE void finish_tiles(const winograd *v, const tile_run *run, const real *m, int64_t step, int64_t ld, int64_t high,
+                         int64_t wide, int64_t lanes, real *to)
+{
+#define FOR_SHAPE(ROWS, COLS, TAPS_H, TAPS_W) \
+    finish_run(ROWS, COLS, TAPS_H, TAPS_W, v, run, m, step, ld, high, wide, lanes, to)
+    BY_TILE_SHAPE(run->rows, run->cols, v->rows.taps, v->cols.taps)
+#undef FOR_SHAPE
+}
+
+/* Rows and columns of results of a run, from its first on; none of a phase that the last tiles do not have. */
+INLINE int64_t run_high(const winograd *v, const tile_run *run)
+{
+    int64_t row = tile_result(&v->rows, run->row), apart = v->rows.phases;
+    return smaller(form_out(run->rows, v->rows.taps), by_phases(&v->rows, v->g->out_h - row + apart - 1));
+}
+
+INLINE int64_t run_wide(const winograd *v, const tile_run *run)
+{
+    return smaller(run->count * form_out(run->cols, v->cols.taps), v->g->out_w - tile_result(&v->cols, run->col));
+}
+
 /* VL filters from `filter` on: sums by point, `step` apart, and tile, `cols` apart, to planes. */
-static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t first, int64_t tiles, const real *m,
-                      int64_t step, int64_t cols, real *pixels)
+static void put_tiles(const winograd *v, const tile_unit *u, int64_t group, int64_t filter, const real *m, int64_t step,
+                      int64_t cols, real *pixels)
 {
     const gather *g = v->g;
-    int64_t rows = smaller(VL, g->filters - filter);
+    int64_t rows = smaller(VL, g->filters - filter), next[4];
+    memcpy(next, u->start, sizeof next);
     real *plane = g->out + (group * g->filters + filter) * g->out_plane;
-    for (int64_t at = 0; at < tiles;) {
-        tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+    for (int64_t at = 0; at < u->tiles;) {
+        tile_run run = next_run(&v->rows, &v->cols, u, at, next);
         int64_t row = tile_result(&v->rows, run.row), col = tile_result(&v->cols, run.col), apart = v->rows.phases;
-        int64_t high = smaller(v->rows.out, by_phases(&v->rows, g->out_h - row + apart - 1));
-        int64_t wide = smaller(run.count * v->cols.out, g->out_w - col);
-        const real *from = m + at * cols;
+        int64_t high = run_high(v, &run), wide = run_wide(v, &run);
         at += run.count;
         if (high <= 0)
-            continue; /* rows of a phase that the last tiles do not have */
-#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) \
-    finish_run(OUT_H, OUT_W, &v->cols, &run, from, step, cols, high, wide, VL, pixels)
-        BY_SHAPE(v->rows.taps, v->cols.taps)
-#undef FOR_SHAPE
+            continue;
+        finish_tiles(v, &run, m + run.place * cols, step, cols, high, wide, VL, pixels);
         int64_t first_row = (run.image * g->groups + group) * g->filters + filter;
         plain_rows own;
         const plain_rows *end = g->out_col == 1 ? plain_rows_of(g->epilogue, first_row, rows, &own) : NULL;

@@ -8,6 +8,9 @@
  * usual 1 and 2, and most constants are exact in binary. Lanes are channels, then filters: images are turned to blocks
  * of VL channels, and outputs back, one row of tiles at a time.
  *
+ * The last tile along an axis of three taps has 4 pixels instead of 6 where no more than two results are left, 14 = 3 * 4 + 2: then
+ * it is F(2, 3) of four of the points, for which the filters are the same. The tiles that have a point are kept together.
+ *
  * Other filters are divided into views, which are further channels with tiles of their own: with strides the taps of each
  * remainder, and of large filters 2, 3 or 5 taps each. With dilation, tiles are made of every second, third, ... pixel. Along
  * one of both axes filtering may be left out: then a tile has one row or column, and 6 points. See winograd_axes.h.
@@ -128,8 +131,8 @@ INLINE int64_t panel_start(int64_t i, int64_t tiles) { return i * tiles / panels
 static void turn_run(const winograd *v, const tile_run *run, int64_t group, int64_t channel, real *rows)
 {
     const gather *g = v->g;
-    int64_t plane = g->in_h * g->in_w, high = turned_rows(&v->rows), apart = v->rows.phases, once = apart == 1 ? high : 1;
-    int64_t row = tile_start(&v->rows, run->row), wide = tiles_span(&v->cols, run->count);
+    int64_t plane = g->in_h * g->in_w, high = run_rows(&v->rows, run), apart = v->rows.phases, once = apart == 1 ? high : 1;
+    int64_t row = tile_start(&v->rows, run->row), wide = run_span(&v->cols, run);
     const real *planes = g->in + ((run->image * g->groups + group) * g->channels + channel) * plane;
     const real *end = g->in + g->images * g->groups * g->channels * plane;
     for (int64_t i = 0; i < high; i += once)
@@ -138,45 +141,70 @@ static void turn_run(const winograd *v, const tile_run *run, int64_t group, int6
                                  rows + i * v->row_length * VL);
 }
 
-/* One view of a run of tiles from `at` on, of `tiles`, to panels of tiles; `near` if pixels of a tile are neighbours. */
-INLINE void transform_run(int in_h, int in_w, int near, const winograd *v, const tile_run *run, int64_t at, int64_t tiles,
-                          int64_t step, const real *rows, real *to)
+/* The panels of the tiles that have points of a kind, from the one with tile `at` of them on. */
+typedef struct {
+    int64_t first, tiles, panel, begin, end;
+} panel_walk;
+
+INLINE panel_walk walk_panels(const tile_unit *u, int kind, int64_t place)
 {
-    int64_t panel = at * panels(tiles) / tiles;
+    int64_t tiles = u->count[kind], panel = (place - u->begin[kind]) * panels(tiles) / tiles;
+    return (panel_walk){u->begin[kind], tiles, panel, panel_start(panel, tiles), panel_start(panel + 1, tiles)};
+}
+
+/* Where a tile has its vectors of block `step`, as elements from the first tile on. */
+INLINE int64_t panel_place(const winograd *v, panel_walk *w, int64_t place, int64_t step)
+{
+    int64_t at = place - w->first;
+    while (at >= w->end)
+        w->begin = w->end, w->panel++, w->end = panel_start(w->panel + 1, w->tiles);
+    return (w->first + w->begin) * v->depth + (step * (w->end - w->begin) + at - w->begin) * VL;
+}
+
+/* One view of a run of tiles to panels of tiles; `near` if pixels of a tile are neighbours, `alike` if all tiles have all
+ * points. */
+INLINE void transform_run(axis_form rows_form, axis_form cols_form, int near, int alike, const winograd *v, const tile_unit *u,
+                          const tile_run *run, int64_t step, const real *rows, real *to)
+{
+    const int whole_h = rows_form == WHOLE_FORM, whole_w = cols_form == WHOLE_FORM, wide = cols_form == NO_FORM ? 1 : IN;
     int64_t row = turned_step(&v->rows) * v->row_length * VL, col = near ? VL : v->cols.apart * VL;
     if (v->views > 1)
         rows += (turned_view(&v->rows, step % v->views / v->cols.views) * v->row_length +
                  view_start(&v->cols, step % v->cols.views)) * VL;
-    int64_t begin = panel_start(panel, tiles), end = panel_start(panel + 1, tiles);
-    for (int64_t i = 0; i < run->count; i++, at++) {
-        while (at >= end)
-            begin = end, panel++, end = panel_start(panel + 1, tiles);
-        int64_t size = end - begin;
+    panel_walk walks[4];
+    for (int kind = 0; kind < 4; kind++)
+        walks[kind] = walk_panels(u, (!whole_h && kind / 2) || (!whole_w && kind % 2) || alike ? 0 : kind, run->place);
+    for (int64_t i = 0; i < run->count; i++) {
         int64_t first = v->cols.phases == 1 ? i * v->cols.out : tile_result(&v->cols, i);
-        transform_image_tile(in_h, in_w, rows + first * v->cols.step * VL, row, col,
-                             to + begin * v->depth + (step * size + at - begin) * VL, v->tile_step);
+        real *places[4];
+        for (int kind = 0; kind < 4; kind++)
+            places[kind] = kind && alike ? places[0] : to + panel_place(v, &walks[kind], run->place + i, step);
+        transform_image_tile_to(rows_form, cols_form, wide, rows + first * v->cols.step * VL, row, col, places, v->tile_step);
     }
 }
 
-/* All channels of tiles [first, first + tiles): by point, panel of tiles, block of channels, tile: VL channels. */
-static void prepare_tiles(const winograd *v, int64_t group, int64_t first, int64_t tiles, real *rows, real *to)
+/* All channels of a unit: by point, panel of tiles, block of channels, tile: VL channels. */
+static void prepare_tiles(const winograd *v, const tile_unit *u, int64_t group, real *rows, real *to)
 {
-    for (int64_t block = 0; block < v->steps; block += v->views)
-        for (int64_t at = 0; at < tiles;) {
-            tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+    for (int64_t block = 0; block < v->steps; block += v->views) {
+        int64_t next[4];
+        memcpy(next, u->start, sizeof next);
+        for (int64_t at = 0; at < u->tiles;) {
+            tile_run run = next_run(&v->rows, &v->cols, u, at, next);
             (v->g->pool_h ? widen_run : turn_run)(v, &run, group, block / v->views * VL, rows);
             for (int64_t step = block; step < block + v->views; step++) {
-                if (v->rows.in == 1)
-                    transform_run(1, IN, 0, v, &run, at, tiles, step, rows, to);
-                else if (v->cols.in == 1)
-                    transform_run(IN, 1, 0, v, &run, at, tiles, step, rows, to);
-                else if (v->cols.apart == 1)
-                    transform_run(IN, IN, 1, v, &run, at, tiles, step, rows, to);
+#define FORMS(ROWS, COLS) transform_run(ROWS, COLS, 0, 0, v, u, &run, step, rows, to)
+                if (v->cols.apart > 1 || run.rows != WHOLE_FORM || run.cols != WHOLE_FORM)
+                    BY_FORMS(run.rows, run.cols)
+                else if (u->count[3] < u->tiles)
+                    transform_run(WHOLE_FORM, WHOLE_FORM, 1, 0, v, u, &run, step, rows, to);
                 else
-                    transform_run(IN, IN, 0, v, &run, at, tiles, step, rows, to);
+                    transform_run(WHOLE_FORM, WHOLE_FORM, 1, 1, v, u, &run, step, rows, to);
+#undef FORMS
             }
             at += run.count;
         }
+    }
 }
 
 /* ---- units ---- */
@@ -196,7 +224,7 @@ static void size_workspace(winograd *v)
 static workspace take_workspace(const winograd *v)
 {
     int64_t own = v->filters ? 0 : v->points * (smaller(v->depth, CHANNEL_BLOCK) * TILE_COLS + VL);
-    int64_t wide = smaller(v->most, v->wide) * v->cols.out; /* of results, which take the same memory */
+    int64_t wide = smaller(v->most, v->cols.tiles) * v->cols.out; /* of results, which take the same memory */
     int64_t results = v->g->pool_h ? v->rows.out * wide * PIXEL_LANES / VL : (v->rows.out + 1) * wide + 2 * VL;
     int64_t pixels = larger(turned_rows(&v->rows) * v->row_length, results);
     return (workspace){.tiles = symc_scratch(SLOT_BLOCK, v->points * v->tile_step * sizeof(real)),
@@ -207,26 +235,34 @@ static workspace take_workspace(const winograd *v)
 }
 
 /* Adds blocks of channels [step, stop) to the sums of a block of filters. */
-static void multiply_tiles(const winograd *v, int64_t tiles, int64_t step, int64_t stop, const real *image,
+static void multiply_tiles(const winograd *v, const tile_unit *u, int64_t step, int64_t stop, const real *image,
                            const real *filters, int64_t filter_step, int64_t cols, real *sums)
 {
-    block_step list[2][MOST_STEPS];
-    int64_t least = tiles / panels(tiles);
-    for (int64_t i = 0; i < stop - step; i++)
-        list[0][i] = (block_step){i * least * VL, i * VL}, list[1][i] = (block_step){i * (least + 1) * VL, i * VL};
-    for (int64_t point = 0; point < v->points; point++, image += v->tile_step, filters += filter_step, sums += v->sum_step)
-        for (int64_t j = 0; j < panels(tiles); j++) {
-            int64_t begin = panel_start(j, tiles), size = panel_start(j + 1, tiles) - begin;
-            FN(symc_block_tile)(size, cols, 1, stop - step, list[size > least],
-                                image + begin * v->depth + step * size * VL, filters, sums + begin * cols, cols,
-                                step > 0, filters + filter_step + (j > 0 ? (stop - step) * VL * VL : 0));
+    block_step lists[4][2][MOST_STEPS];
+    for (int kind = 0; kind < 4; kind++) {
+        int64_t least = u->count[kind] / larger(1, panels(u->count[kind]));
+        for (int64_t i = 0; i < stop - step && u->count[kind]; i++) {
+            lists[kind][0][i] = (block_step){i * least * VL, i * VL};
+            lists[kind][1][i] = (block_step){i * (least + 1) * VL, i * VL};
         }
+    }
+    for (int64_t point = 0; point < v->points; point++, image += v->tile_step, filters += filter_step, sums += v->sum_step) {
+        int kind = kind_of_point(point / v->cols.in, point % v->cols.in);
+        int64_t tiles = u->count[kind], least = tiles / larger(1, panels(tiles));
+        for (int64_t j = 0; j < panels(tiles); j++) {
+            int64_t begin = panel_start(j, tiles), size = panel_start(j + 1, tiles) - begin, place = u->begin[kind] + begin;
+            FN(symc_block_tile)(size, cols, 1, stop - step, lists[kind][size > least],
+                                image + place * v->depth + step * size * VL, filters, sums + place * cols, cols, step > 0,
+                                filters + filter_step + (j > 0 ? (stop - step) * VL * VL : 0));
+        }
+    }
 }
 
-/* Tiles [first, first + tiles) of a split of the filters. */
+/* A unit of tiles and a split of the filters. */
 static void run_tiles(const winograd *v, const workspace *w, int64_t group, int64_t first, int64_t tiles, int64_t split)
 {
-    prepare_tiles(v, group, first, tiles, w->rows, w->tiles);
+    tile_unit u = describe_unit(&v->rows, &v->cols, first, tiles);
+    prepare_tiles(v, &u, group, w->rows, w->tiles);
     for (int64_t block = split * blocks(v) / v->splits; block < (split + 1) * blocks(v) / v->splits; block++) {
         int64_t cols = block_cols(v, block);
         for (int64_t step = 0; step < v->steps; step += MOST_STEPS) {
@@ -239,14 +275,14 @@ static void run_tiles(const winograd *v, const workspace *w, int64_t group, int6
                 for (int64_t half = 0; half < cols; half += VL)
                     prepare_filters(v, group, block * TILE_COLS + half, step, stop, w->turned,
                                     w->filters + half, filter_step, cols);
-            multiply_tiles(v, tiles, step, stop, w->tiles, filters, filter_step, cols, w->sums);
+            multiply_tiles(v, &u, step, stop, w->tiles, filters, filter_step, cols, w->sums);
         }
         if (v->g->pool_h) {
-            put_blocks(v, block, first, tiles, w->sums, w->rows);
+            put_blocks(v, &u, block, w->sums, w->rows);
             continue;
         }
         for (int64_t half = 0; half < cols; half += VL)
-            put_tiles(v, group, block * TILE_COLS + half, first, tiles, w->sums + half, v->sum_step, cols, w->rows);
+            put_tiles(v, &u, group, block * TILE_COLS + half, w->sums + half, v->sum_step, cols, w->rows);
     }
 }
 
@@ -279,9 +315,11 @@ static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wa
 static double piece_steps(const winograd *v, int64_t units, int64_t splits)
 {
     double channels = (double)v->depth, filters = (double)(ceil_div(blocks(v), splits) * TILE_COLS);
-    double tiles = (double)ceil_div(v->tiles, units), part = (double)v->points / POINTS;
-    return tiles * ((double)v->points * channels * filters / VL * 1.1 + TILE_COST * part * (channels + filters) / VL) +
-           (FILTER_COST * part + TAP_COST * (double)(v->g->taps_h * v->g->taps_w) / (double)v->views) * channels * filters;
+    double points = (double)(axis_points(&v->rows) * axis_points(&v->cols)) / (double)(v->rows.tiles * v->cols.tiles);
+    double products = (double)ceil_div(v->tiles, units) * points;
+    return products * channels * filters / VL * 1.1 + TILE_COST * products / POINTS * (channels + filters) / VL +
+           (FILTER_COST * (double)v->points / POINTS + TAP_COST * (double)(v->g->taps_h * v->g->taps_w) / (double)v->views) *
+               channels * filters;
 }
 
 /* More units, or splits of the filters, so that there is work for all threads, if there is less than one unit for each. */

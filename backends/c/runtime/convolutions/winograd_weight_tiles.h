@@ -7,7 +7,7 @@
 #include "winograd.h"
 
 #include "blocks.h"
-#include "winograd_axes.h"
+#include "winograd_units.h"
 
 enum {
     PARTIAL_BYTES = 256 << 20, /* the most memory spent on sums */
@@ -65,7 +65,7 @@ INLINE int64_t block_cols(const weights *v, int64_t block)
 typedef struct {
     const real *from, *end;
     int64_t image, planes, high, wide; /* elements of all planes of an image; planes of the group, and their size */
-    int rows, gradient;                /* that a row of tiles reads; whether it is dY */
+    int gradient;                      /* whether it is dY */
 } source;
 
 INLINE source images_of(const weights *v, int64_t group)
@@ -73,7 +73,7 @@ INLINE source images_of(const weights *v, int64_t group)
     const gather *g = v->g;
     int64_t plane = g->in_h * g->in_w, image = g->groups * g->channels * plane;
     return (source){g->in + group * g->channels * plane, g->in + g->images * image, image, g->channels, g->in_h, g->in_w,
-                    (int)turned_rows(&v->rows), 0};
+                    0};
 }
 
 INLINE source gradients_of(const weights *v, int64_t group)
@@ -81,13 +81,18 @@ INLINE source gradients_of(const weights *v, int64_t group)
     const gather *g = v->g;
     int64_t plane = g->out_h * g->out_w, image = g->groups * g->filters * plane;
     return (source){v->dy + group * g->filters * plane, v->dy + g->images * image, image, g->filters, g->out_h, g->out_w,
-                    v->rows.out, 1};
+                    1};
 }
 
-/* Pixels in a row that `count` tiles read of a source. */
-INLINE int64_t source_span(const weights *v, const source *s, int64_t count)
+/* Pixels in a row, and rows, that a run of tiles reads of a source. */
+INLINE int64_t source_span(const weights *v, const source *s, const tile_run *run)
 {
-    return s->gradient ? count * v->cols.out : tiles_span(&v->cols, count);
+    return s->gradient ? run->count * form_out(run->cols, v->cols.taps) : run_span(&v->cols, run);
+}
+
+INLINE int64_t source_rows(const weights *v, const source *s, const tile_run *run)
+{
+    return s->gradient ? form_out(run->rows, v->rows.taps) : run_rows(&v->rows, run);
 }
 
 /* The longest row of either, for at most `tiles` tiles. */
@@ -100,13 +105,13 @@ INLINE int64_t longest_row(const weights *v, int64_t tiles)
 /* VL planes from `plane` on of a run of tiles, in lanes: rows of row_length pixels. */
 INLINE void turn_tiles(const weights *v, const source *s, const tile_run *run, int64_t plane, real *to)
 {
-    int64_t apart = v->rows.phases, once = apart == 1 ? s->rows : 1;
+    int64_t apart = v->rows.phases, high = source_rows(v, s, run), once = apart == 1 ? high : 1;
     int64_t row = s->gradient ? tile_result(&v->rows, run->row) : tile_start(&v->rows, run->row);
     int64_t col = s->gradient ? tile_result(&v->cols, run->col) : tile_start(&v->cols, run->col);
-    for (int64_t i = 0; i < s->rows; i += once)
+    for (int64_t i = 0; i < high; i += once)
         FN(symc_window_to_lanes)(s->from + run->image * s->image + plane * s->high * s->wide, s->high * s->wide,
                                  smaller(VL, s->planes - plane), s->high, s->wide, s->end, row + i * apart, col, once,
-                                 source_span(v, s, run->count), v->row_length * VL, to + i * v->row_length * VL);
+                                 source_span(v, s, run), v->row_length * VL, to + i * v->row_length * VL);
 }
 
 /* ---- sums to filters ---- */
@@ -162,7 +167,7 @@ static void finish_block(const weights *v, int64_t group, int64_t block, int64_t
             locate_taps(&v->rows, &v->cols, i % v->views, at);
             for (; c < end; c++, from += TILE_COLS) {
                 real *to = turned + c * taps * VL;
-#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) \
+#define FOR_SHAPE(ROWS, COLS, TAPS_H, TAPS_W) \
     finish_channel(TAPS_H, TAPS_W, at, from, step, shares, share_step, to)
                 BY_SHAPE(v->rows.taps, v->cols.taps)
 #undef FOR_SHAPE

@@ -54,8 +54,8 @@ static extremes turn_run(const weights *v, const source *s, const tile_run *run,
 {
     turn_tiles(v, s, run, plane, rows);
     extremes found = NO_EXTREMES;
-    for (int y = 0; y < s->rows; y++)
-        found = both_extremes(found, extremes_among(rows + y * v->row_length * VL, source_span(v, s, run->count)));
+    for (int64_t y = 0; y < source_rows(v, s, run); y++)
+        found = both_extremes(found, extremes_among(rows + y * v->row_length * VL, source_span(v, s, run)));
     return found;
 }
 
@@ -84,10 +84,11 @@ static extremes prepare_image(const weights *v, workspace w, int64_t group, int6
     extremes found = NO_EXTREMES;
     for (int64_t at = 0; at < tiles;) {
         int64_t place = at % STEP_TILES;
-        tile_run run = find_run(v->high, v->wide, first + at, smaller(tiles - at, STEP_TILES - place));
+        tile_run run = find_run(&v->rows, &v->cols, first + at, smaller(tiles - at, STEP_TILES - place));
         found = both_extremes(found, turn_run(v, &s, &run, channel, w.rows));
         for (int64_t i = 0; i < run.count; i++) {
-            transform_image_tile(IN, IN, w.rows + i * v->cols.out * VL, v->row_length * VL, VL, w.turned + (place + i) * VL, TURNED);
+            transform_image_tile(WHOLE_FORM, WHOLE_FORM, w.rows + i * v->cols.out * VL, v->row_length * VL, VL,
+                                 w.turned + (place + i) * VL, TURNED);
         }
         at += run.count, place += run.count;
         if (place < STEP_TILES && at < tiles)
@@ -108,15 +109,15 @@ static extremes prepare_gradient(const weights *v, workspace w, int64_t group, i
     real pair_of_tiles[2 * POINTS * VL] __attribute__((aligned(64)));
     extremes found = NO_EXTREMES;
     for (int64_t at = 0; at < tiles;) {
-        tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+        tile_run run = find_run(&v->rows, &v->cols, first + at, tiles - at);
         found = both_extremes(found, turn_run(v, &s, &run, filter, w.rows));
         for (int64_t i = 0; i < run.count; i++, at++) {
             const real *from = w.rows + i * v->cols.out * VL;
             real *tile = pair_of_tiles + at % 2 * POINTS * VL;
             if (v->cols.out == 4)
-                transform_gradient_tile(4, 4, from, v->row_length * VL, VL, tile, VL);
+                transform_gradient_tile(WHOLE_FORM, WHOLE_FORM, 4, 4, from, v->row_length * VL, VL, tile, VL);
             else
-                transform_gradient_tile(2, 2, from, v->row_length * VL, VL, tile, VL);
+                transform_gradient_tile(WHOLE_FORM, WHOLE_FORM, 2, 2, from, v->row_length * VL, VL, tile, VL);
             if (at + 1 == tiles && at % 2 == 0)
                 memset(tile + POINTS * VL, 0, POINTS * VL * sizeof(real));
             if (at + 1 == tiles || at % 2)

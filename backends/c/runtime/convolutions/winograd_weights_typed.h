@@ -54,65 +54,64 @@ INLINE void expect_tile(int points, const real *to, int64_t step)
 }
 
 /* A view of the tiles of a turned run. */
-INLINE void transform_run(int in_h, int in_w, const weights *v, int64_t view, int64_t count, const real *rows, real *to,
-                          int64_t step)
+INLINE void transform_run(axis_form rows_form, axis_form cols_form, const weights *v, const tile_run *run, int64_t view,
+                          const real *rows, real *to, int64_t step)
 {
     int64_t row = turned_step(&v->rows) * v->row_length * VL, col = v->cols.apart * VL;
     if (v->views > 1)
         rows += (turned_view(&v->rows, view / v->cols.views) * v->row_length + view_start(&v->cols, view % v->cols.views)) * VL;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < run->count; i++) {
         int64_t first = v->cols.phases == 1 ? i * v->cols.out : tile_result(&v->cols, i);
-        expect_tile(in_h * in_w, to + (i + 1) * VL, step);
-        transform_image_tile(in_h, in_w, rows + first * v->cols.step * VL, row, col, to + i * VL, step);
+        expect_tile(form_in(rows_form) * form_in(cols_form), to + (i + 1) * VL, step);
+        transform_image_tile(rows_form, cols_form, rows + first * v->cols.step * VL, row, col, to + i * VL, step);
     }
 }
 
-/* Views [block, block + views) of VL channels of `tiles` tiles from `first` on: by point, `step` apart, view, `apart` apart, and
- * tile. */
-static void prepare_image(const weights *v, int64_t group, int64_t block, int64_t views, int64_t first, int64_t tiles,
-                          real *rows, real *to, int64_t apart, int64_t step)
+/* Views [block, block + views) of VL channels of the tiles of a unit: by point, `step` apart, view, `apart` apart, and place. */
+static void prepare_image(const weights *v, const tile_unit *u, int64_t group, int64_t block, int64_t views, real *rows, real *to,
+                          int64_t apart, int64_t step)
 {
     source s = images_of(v, group);
-    for (int64_t at = 0; at < tiles;) {
-        tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+    int64_t next[4];
+    memcpy(next, u->start, sizeof next);
+    for (int64_t at = 0; at < u->tiles;) {
+        tile_run run = next_run(&v->rows, &v->cols, u, at, next);
         turn_tiles(v, &s, &run, block / v->views * VL, rows);
         for (int64_t i = 0; i < views; i++) {
-            int64_t view = block % v->views + i;
-            real *place = to + i * apart + at * VL;
-            if (v->rows.in == 1)
-                transform_run(1, IN, v, view, run.count, rows, place, step);
-            else if (v->cols.in == 1)
-                transform_run(IN, 1, v, view, run.count, rows, place, step);
-            else
-                transform_run(IN, IN, v, view, run.count, rows, place, step);
+            real *place = to + i * apart + run.place * VL;
+#define FORMS(ROWS, COLS) transform_run(ROWS, COLS, v, &run, block % v->views + i, rows, place, step)
+            BY_FORMS(run.rows, run.cols)
+#undef FORMS
         }
         at += run.count;
     }
 }
 
-INLINE void transform_gradient_run(int out_h, int out_w, const weights *v, int64_t count, const real *rows, real *to,
-                                   int64_t step)
+INLINE void transform_gradient_run(axis_form rows_form, axis_form cols_form, int out_h, int out_w, const weights *v,
+                                   int64_t count, const real *rows, real *to, int64_t step)
 {
-    const int points = (out_h > 1 ? IN : 1) * (out_w > 1 ? IN : 1);
     for (int64_t i = 0; i < count; i++) {
         int64_t first = v->cols.phases == 1 ? i * out_w : tile_result(&v->cols, i);
-        expect_tile(points, to + (i + 1) * TILE_COLS, step);
-        transform_gradient_tile(out_h, out_w, rows + first * VL, v->row_length * VL, v->cols.phases * VL, to + i * TILE_COLS,
-                                step);
+        expect_tile(form_in(rows_form) * form_in(cols_form), to + (i + 1) * TILE_COLS, step);
+        transform_gradient_tile(rows_form, cols_form, out_h, out_w, rows + first * VL, v->row_length * VL, v->cols.phases * VL,
+                                to + i * TILE_COLS, step);
     }
 }
 
 /* The same of dY: VL filters, stored TILE_COLS apart. */
-static void prepare_gradient(const weights *v, int64_t group, int64_t filter, int64_t first, int64_t tiles, real *rows,
-                             real *to, int64_t step)
+static void prepare_gradient(const weights *v, const tile_unit *u, int64_t group, int64_t filter, real *rows, real *to,
+                             int64_t step)
 {
     source s = gradients_of(v, group);
-    for (int64_t at = 0; at < tiles;) {
-        tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+    int64_t next[4];
+    memcpy(next, u->start, sizeof next);
+    for (int64_t at = 0; at < u->tiles;) {
+        tile_run run = next_run(&v->rows, &v->cols, u, at, next);
         turn_tiles(v, &s, &run, filter, rows);
-#define FOR_SHAPE(TAPS_H, TAPS_W, OUT_H, OUT_W) \
-    transform_gradient_run(OUT_H, OUT_W, v, run.count, rows, to + at * TILE_COLS, step)
-        BY_SHAPE(v->rows.taps, v->cols.taps)
+#define FOR_SHAPE(ROWS, COLS, TAPS_H, TAPS_W)                                                                             \
+    transform_gradient_run(ROWS, COLS, form_out(ROWS, TAPS_H), form_out(COLS, TAPS_W), v, run.count, rows,              \
+                           to + run.place * TILE_COLS, step)
+        BY_TILE_SHAPE(run.rows, run.cols, v->rows.taps, v->cols.taps)
 #undef FOR_SHAPE
         at += run.count;
     }
@@ -131,6 +130,17 @@ INLINE void add_products(int64_t cols, int64_t tiles, const real *image, const r
                       accumulate, NULL);
 }
 
+/* The tiles of a unit that have a point: the first of their places, and how many there are. */
+INLINE int64_t first_place(const weights *v, const tile_unit *u, int64_t point)
+{
+    return u->begin[kind_of_point(point / v->cols.in, point % v->cols.in)];
+}
+
+INLINE int64_t places(const weights *v, const tile_unit *u, int64_t point)
+{
+    return u->count[kind_of_point(point / v->cols.in, point % v->cols.in)];
+}
+
 /* ---- chunks of tiles ---- */
 
 /* Transforms a chunk: tasks (group, block of channels with all views, or of VL filters). */
@@ -139,13 +149,14 @@ static void prepare_chunk(void *arg, int64_t begin, int64_t end)
     const weights *v = arg;
     int64_t blocks = v->steps / v->views, tasks = blocks + ceil_div(v->g->filters, VL);
     real *rows = take_rows(v);
+    tile_unit u = describe_unit(&v->rows, &v->cols, v->first, v->count);
     for (int64_t task = begin; task < end; task++) {
         int64_t group = task / tasks, i = task % tasks, half = i - blocks;
         if (i < blocks)
-            prepare_image(v, group, i * v->views, v->views, v->first, v->count, rows,
+            prepare_image(v, &u, group, i * v->views, v->views, rows,
                           v->image + (group * v->steps + i * v->views) * v->count * VL, v->count * VL, v->image_step);
         else
-            prepare_gradient(v, group, half * VL, v->first, v->count, rows,
+            prepare_gradient(v, &u, group, half * VL, rows,
                              v->gradient + (group * v->blocks + half / 2) * v->count * TILE_COLS + half % 2 * VL,
                              v->gradient_step);
     }
@@ -163,16 +174,19 @@ static void sum_blocks(void *arg, int64_t begin, int64_t end)
     int64_t step = some * v->views * VL * TILE_COLS + VL;
     real *sums = symc_scratch(SLOT_BLOCK, v->points * step * sizeof(real));
     real *turned = take_turned(v, some * VL);
+    tile_unit u = describe_unit(&v->rows, &v->cols, 0, v->tiles);
     for (int64_t task = begin; task < end; task++) {
         int64_t group = task / (pieces * v->blocks), block = task / pieces % v->blocks, channel = task % pieces * some;
         int64_t first = channel * v->views, last = smaller(v->steps, first + some * v->views);
         const real *gradient = v->gradient + (group * v->blocks + block) * v->tiles * TILE_COLS;
-        for (int64_t point = 0; point < v->points; point++)
+        for (int64_t point = 0; point < v->points; point++) {
+            int64_t place = first_place(v, &u, point), tiles = places(v, &u, point);
             for (int64_t i = first; i < last; i++)
-                add_products(block_cols(v, block), v->tiles,
-                             v->image + point * v->image_step + (group * v->steps + i) * v->tiles * VL,
-                             gradient + point * v->gradient_step,
+                add_products(block_cols(v, block), tiles,
+                             v->image + point * v->image_step + ((group * v->steps + i) * v->tiles + place) * VL,
+                             gradient + point * v->gradient_step + place * TILE_COLS,
                              sums + point * step + (i - first) * VL * TILE_COLS, 0);
+        }
         finish_block(v, group, block, channel * VL, smaller(g->channels, (channel + some) * VL), sums, step, 1, 0, turned);
     }
 }
@@ -181,14 +195,16 @@ static void sum_blocks(void *arg, int64_t begin, int64_t end)
 static void add_points(void *arg, int64_t begin, int64_t end)
 {
     const weights *v = arg;
+    tile_unit u = describe_unit(&v->rows, &v->cols, v->first, v->count);
     for (int64_t task = begin; task < end; task++) {
         int64_t split = task % v->splits, point = task / v->splits % v->points, group = task / (v->splits * v->points);
         const real *image = v->image + point * v->image_step + group * v->steps * v->count * VL;
         const real *gradient = v->gradient + point * v->gradient_step + group * v->blocks * v->count * TILE_COLS;
         real *sums = v->sums + (group * v->points + point) * v->sum_step;
-        int64_t pieces = ceil_div(v->count, UNIT_TILES);
+        int64_t count = places(v, &u, point), pieces = larger(1, ceil_div(count, UNIT_TILES));
         for (int64_t piece = 0; piece < pieces; piece++) {
-            int64_t first = piece * v->count / pieces, tiles = (piece + 1) * v->count / pieces - first;
+            int64_t first = piece * count / pieces, tiles = (piece + 1) * count / pieces - first;
+            first += first_place(v, &u, point);
             for (int64_t block = split * v->blocks / v->splits; block < (split + 1) * v->blocks / v->splits; block++)
                 for (int64_t step = 0; step < v->steps; step++)
                     add_products(block_cols(v, block), tiles, image + (step * v->count + first) * VL,
@@ -204,18 +220,20 @@ static void add_points(void *arg, int64_t begin, int64_t end)
 static void add_unit(const weights *v, int64_t group, int64_t start, int64_t tiles, int64_t first, int64_t last, real *rows,
                      real *image, real *gradient, real *sums, int accumulate)
 {
+    tile_unit u = describe_unit(&v->rows, &v->cols, start, tiles);
     for (int64_t i = 0; i < ceil_div(v->g->filters, VL); i++)
-        prepare_gradient(v, group, i * VL, start, tiles, rows, gradient + i / 2 * v->most * TILE_COLS + i % 2 * VL,
+        prepare_gradient(v, &u, group, i * VL, rows, gradient + i / 2 * v->most * TILE_COLS + i % 2 * VL,
                          v->gradient_step);
     int64_t some = 1;
     for (int64_t step = first; step < last; step += some) {
         some = smaller(smaller(v->together, last - step), v->views - step % v->views);
-        prepare_image(v, group, step, some, start, tiles, rows, image, v->most * VL, v->image_step);
+        prepare_image(v, &u, group, step, some, rows, image, v->most * VL, v->image_step);
         for (int64_t point = 0; point < v->points; point++)
             for (int64_t block = 0; block < v->blocks; block++)
                 for (int64_t i = 0; i < some; i++)
-                    add_products(block_cols(v, block), tiles, image + point * v->image_step + i * v->most * VL,
-                                 gradient + point * v->gradient_step + block * v->most * TILE_COLS,
+                    add_products(block_cols(v, block), places(v, &u, point),
+                                 image + point * v->image_step + (i * v->most + first_place(v, &u, point)) * VL,
+                                 gradient + point * v->gradient_step + (block * v->most + first_place(v, &u, point)) * TILE_COLS,
                                  sums + point * v->sum_step + (block * v->steps + step + i) * VL * TILE_COLS, accumulate);
     }
 }
