@@ -13,8 +13,9 @@ class Target:
 
     Attributes
     ----------
-    group_limit : int
-        The largest number of members of a group, which bounds the size and compile time of a generated function.
+    group_limit, map_limit : int
+        The largest number of members of a group, which bounds the size and compile time of a generated function: of one
+        with reductions, whose forms repeat the members for several rows, and of one without.
     min_rows, long_row : int
         With fewer than ``min_rows`` rows, each longer than ``long_row``, a reduction and its consumers use separate
         loops.
@@ -60,6 +61,7 @@ class Target:
     """
 
     group_limit: int = 64
+    map_limit: int = 64
     min_rows: int = 8
     long_row: int = 16384
     block: int = 4096
@@ -84,7 +86,7 @@ class Target:
 
 
 CPU = Target(
-    most_columns=2048, any_rows=True, short_row=12, tile_length=256, packed_tile=256, loops_in_registers=True,
+    map_limit=1024, most_columns=2048, any_rows=True, short_row=12, tile_length=256, packed_tile=256, loops_in_registers=True,
     loops_by_rows=True, epilogues=True, chains=True, scatters=True,
 )  # fmt: skip
 """A few cores with their own caches."""

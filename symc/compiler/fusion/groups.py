@@ -63,6 +63,11 @@ class FusionGroup:
         """The axes of the results of reductions."""
         return tuple(a for a in range(len(self.axes)) if a not in (self.inner or ()))
 
+    def has_room(self, more: int, reducing: bool = False) -> bool:
+        """Whether the group may get ``more`` members, and still be compiled fast if it has, or gets, reductions."""
+        few = reducing or self.inner is not None
+        return len(self.members) + more <= (self.machine.group_limit if few else self.machine.map_limit)
+
     def worth_rows(self, outer: Iterable[int], inner: Iterable[int]) -> bool:
         """Whether there are enough rows, or they are short enough, to reduce each row within one iteration."""
         rows = dims.product(self.axes[a] for a in outer)

@@ -81,7 +81,7 @@ def _merge_all(
     last, *others = sorted(groups, key=state.unit_order.__getitem__, reverse=True)  # a reader before what it reads
     if any(g.inner is not None or not dims.same_shape(g.axes, last.axes) for g in groups):
         return
-    if sum(len(g.members) for g in groups) > last.machine.group_limit:
+    if not last.has_room(sum(len(g.members) for g in others)):
         return
     for unit in others:
         same = {a: a for a in range(len(unit.axes))}
@@ -210,7 +210,7 @@ def _axis_map(
     source: FusionGroup, target: FusionGroup, at: IterationMap, demanded: IterationMap, stored: set[Variable]
 ) -> dict[int, int] | None:
     """Map the axes of ``source`` to those of ``target``; None if they are incompatible."""
-    if len(source.members) + len(target.members) > target.machine.group_limit:
+    if not target.has_room(len(source.members), source.inner is not None):
         return None
     mapping: dict[int, int] = {}
     for a, b in zip(at, demanded):

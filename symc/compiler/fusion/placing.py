@@ -108,7 +108,7 @@ class Fusion:
             return False
         groups = {group: next(iter(maps)) for group, maps in demands.items() if len(maps) == 1}
         if len(groups) < len(demands) or not all(
-            len(group.members) < group.machine.group_limit and _covers(group, found) for group, found in groups.items()
+            group.has_room(1) and _covers(group, found) for group, found in groups.items()
         ):
             return False
         for group, found in groups.items():
@@ -153,7 +153,7 @@ class Fusion:
     def join(self, group: FusionGroup, node: Apply, iteration_map: IterationMap) -> bool:
         """Add ``node`` to ``group`` with the iteration map ``iteration_map``, if that is correct and worthwhile."""
         lower = node.op.record.lower
-        if len(group.members) >= group.machine.group_limit:
+        if not group.has_room(1, isinstance(lower, Reduction)):
             return False
         input_iteration_map = iteration_map
         if isinstance(lower, Reduction):
@@ -210,6 +210,8 @@ def _hoist(group: FusionGroup, iteration_map: IterationMap) -> bool:
     used = [a for a in iteration_map if a is not None]
     rest = tuple(a for a in range(len(group.axes)) if a not in used)
     if group.inner is not None or not used or used != sorted(set(used)) or not group.worth_rows(used, rest):
+        return False
+    if not group.has_room(1, reducing=True):
         return False
     if used != list(range(len(used))) and not _long_pieces(group, used):
         return False

@@ -85,7 +85,7 @@ class GroupIteration:
             as_columns, turned = self.times_of_columns()
             if not (type(as_columns) is int and type(turned) is int and as_columns <= turned):
                 self.turn_columns()
-        self.levels_of: dict[Variable, int] = {}
+        self.levels_of: dict[Variable, int] | None = None
         self.locations = [node.outputs[0].location for node in reversed(group.members)]
         names = [n.op.name for n in reversed(group.members) if not isinstance(n.op.record.lower, Axes)]
         self.label = "+".join(dict.fromkeys(names))[:60] or "copy"
@@ -241,6 +241,10 @@ class GroupIteration:
 
     def level(self, value: Variable) -> int:
         """The number of reductions that precede a value."""
+        if self.levels_of is None:
+            self.levels_of = {}
+            for member in reversed(self.group.members):  # producers first: a chain may be longer than Python's stack
+                self.level(member.outputs[0])
         found = self.levels_of.get(value)
         if found is None:
             node = self.node_of.get(value)

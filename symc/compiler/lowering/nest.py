@@ -18,6 +18,8 @@ from symc.loops.ir import For, If, Let, Load, Ref, Statement, Step, Store
 
 TURNED = 128
 """The number of rows that are transposed at once."""
+MOST_NESTED = 64
+"""The largest number of members that are computed while one that depends on them is."""
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Nest(GroupIteration):
         # copies of operands with their last axis first, by the axes that they follow
         self.turned: dict[tuple[Variable, tuple[int, ...]], Ref] = {}
         self.levels: list[Level] = [Level([], {})]
+        self.nested = 0
         self.restart()
 
     def restart(self) -> None:
@@ -201,6 +204,10 @@ class Nest(GroupIteration):
         found = home.known.get(value)
         if found is not None:
             return found
+        if self.nested >= MOST_NESTED:
+            for v in self._before(value):
+                self.member(v)
+        self.nested += 1
         lower = node.op.record.lower
         if value in self.column_values:
             found = self._scratch(home, self.column_values[value], self.lane_index, value.dtype)
@@ -224,7 +231,24 @@ class Nest(GroupIteration):
         else:
             found = self.let(home, cast(self.accumulated(home, value), value.dtype))
         home.known[value] = found
+        self.nested -= 1
         return found
+
+    def _before(self, value: Variable) -> list[Variable]:
+        """The members to compute before ``value``, producers first: a chain may be longer than Python's stack."""
+        found: dict[Variable, None] = {}
+        pending = [value]
+        while pending:
+            v = pending[-1]
+            node, iteration_map = self.node_of[v], self.iteration_maps[v]
+            ahead: list[Variable] = []
+            if v not in self.column_values and v not in self.kept and not isinstance(node.op.record.lower, Reduction):
+                bases = [base for base, _ in self.reads_of(node, iteration_map) if base in self.node_of]
+                ahead = [b for b in bases if b not in found and b not in self.home(self.iteration_maps[b]).known]
+            pending += reversed(ahead)
+            if not ahead:
+                found[pending.pop()] = None
+        return list(found)[:-1]
 
     def reduced(self, value: Variable) -> Expr:
         """The value of a reduction over a row that is short enough to be written out."""

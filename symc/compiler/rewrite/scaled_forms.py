@@ -115,14 +115,16 @@ def _terms(v: Variable, memo: dict[Any, Any]) -> dict[Variable, float]:
     """The terms of nested sums and differences, each with its coefficient; ``v`` is their sum."""
     found = {v: 1.0}
     stack = [v]
-    for _ in range(_MOST_SUMS):  # sums of shared sums have exponentially many terms
-        if not stack:
-            break
+    divided = 0
+    while stack and divided < _MOST_SUMS:  # sums of shared sums have exponentially many terms
         x = stack.pop()
         if x not in found or x.owner is None or not kind_of(x, memo).strong:
             continue
         addends = _addends(x.owner)
-        times = found.pop(x) if addends else 0
+        if not addends:
+            continue
+        divided += 1
+        times = found.pop(x)
         for i, factor in addends:
             found[i] = found.get(i, 0) + factor * times
             stack.append(i)
@@ -141,7 +143,7 @@ def _addends(node: Apply) -> list[tuple[Variable, float]]:
     return []
 
 
-_MOST_SUMS = 64
+_MOST_SUMS = 256
 """The number of sums, differences and products that are divided into terms; what is left is a term itself."""
 
 
