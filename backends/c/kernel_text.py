@@ -19,6 +19,7 @@ from symc_backends.c.scattered import NARROWEST, by_columns, by_elements
 from symc_backends.c.simd_loops import emit_simd
 from symc_backends.c.stored import chain_function, operands_of
 from symc_backends.c.streaming import finished, flags, streamed_buffers
+from symc_backends.c.stretches import emit_stretches
 from symc_backends.c.vector import can_vectorise
 
 __all__ = ["KernelText", "chunk_grain", "scratch_slots"]
@@ -256,7 +257,7 @@ class KernelText:
         if s.kind == "simd" and (shared := periodic(s)) is not None:
             return emit_periodic(s, shared, C.scalar, self.pointer, self.streamed)
         if s.kind == "simd" and can_vectorise(s):
-            return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed)
+            return emit_stretches(s, C.scalar, self._simd) or self._simd(s)
         if s.kind == "parallel" and not self.shared_out:
             return self._parallel(s, seen)
         if s.kind == "unordered" and (few := by_elements(s)) is not None:
@@ -273,6 +274,9 @@ class KernelText:
             return together
         head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
         return [head, *self.block(s.body, seen), "}"]
+
+    def _simd(self, s: For) -> list[str]:
+        return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed)
 
     def _with_registers(self, body: Sequence[Statement], new: dict[str, str], seen: list[Statement]) -> list[str]:
         """The text of statements some of which use C variables that the kernel does not have, with their dtypes."""

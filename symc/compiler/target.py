@@ -86,7 +86,7 @@ class Target:
 
 
 CPU = Target(
-    map_limit=1024, most_columns=2048, any_rows=True, short_row=12, tile_length=256, packed_tile=256, loops_in_registers=True,
-    loops_by_rows=True, epilogues=True, chains=True, scatters=True,
+    map_limit=1024, most_columns=2048, any_rows=True, short_row=12, tile_length=256, packed_tile=256,
+    loops_in_registers=True, loops_by_rows=True, epilogues=True, chains=True, scatters=True,
 )  # fmt: skip
 """A few cores with their own caches."""

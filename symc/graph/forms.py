@@ -65,12 +65,17 @@ class Indexed:
     axes that its axes are, if it is read at the element's own position like an operand of an elementwise op; None for
     inputs at computed indices. The index arrays of a gather are read so: they need no memory, and ``read`` ignores
     the index given for them.
+
+    ``tail(node)`` returns an output axis, or None: from it on, input 0 has the same axes at its end, and positions on
+    all but the first of these are those of the element. They may be walked as one axis, whose steps are so many
+    elements of the first one's positions as ``element`` is told by a fifth argument.
     """
 
-    element: Callable[[Apply, tuple[Expr, ...], Read, Callable[[Any], Expr]], Expr]
+    element: Callable[..., Expr]
     recompute: bool = False
     flat: bool = False
     along: Callable[[Apply], Sequence[tuple[int, ...] | None]] | None = None
+    tail: Callable[[Apply], int | None] | None = None
 
 
 @dataclass(frozen=True)

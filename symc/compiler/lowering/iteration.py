@@ -114,27 +114,28 @@ class GroupIteration:
         """Merge neighbouring axes that all operands traverse in the same way, so that loops are few and long."""
         group = self.group
         self.sizes: list[dims.Dim] = list(group.axes)
+        self.merged_into: dict[int, int] = {}  # the axis before, for each axis that is one with it
         self.order = [a for a in self.order if not (type(self.sizes[a]) is int and self.sizes[a] == 1)]
         counted = set(self.order)
         seen: set[IterationMap] = set()
-        pinned: set[int] = set()
+        pins: dict[Pin, None] = {}
         for node in group.members:
             value = node.outputs[0]
             if isinstance(node.op.record.lower, Reduction):
                 self.reduction_iteration_maps[value] = self.reduction_iteration_map(node)
                 seen.add(self.reduction_iteration_maps[value])
             seen.add(group.iteration_maps[value])
-            _pin(node, group.iteration_maps[value], pinned)
+            _pin(node, group.iteration_maps[value], pins)
             for base, iteration_map in self.reads_of(node, group.iteration_maps[value]):
                 seen.add(iteration_map)
                 if base not in self.node_of and is_inline(base) and base not in self.stored:
                     assert base.owner is not None
-                    _pin(base.owner, iteration_map, pinned)
+                    _pin(base.owner, iteration_map, pins)
         compact = [tuple(a for a in f if a is not None and a in counted) for f in seen]
         inner = set(group.inner or ())
-        into: dict[int, int] = {}
+        into = self.merged_into
         for a, b in zip(self.order, self.order[1:]):
-            if a in pinned or b in pinned or (a in inner) != (b in inner):
+            if (a in inner) != (b in inner) or any(_separates(pin, a, b) for pin in pins):
                 continue
             if all(_adjacent(f, a, b) for f in compact) and not self._divides(a, b):
                 into[b] = a
@@ -280,14 +281,29 @@ class GroupIteration:
         return 1 + sum(weight(n) for n in self.group.members)
 
 
-def _pin(node: Apply, iteration_map: IterationMap, pinned: set[int]) -> None:
+Pin = tuple[IterationMap, frozenset[int], int | None]
+"""The axes of a value, the positions among them at which it needs each axis, and its ``tail``."""
+
+
+def _pin(node: Apply, iteration_map: IterationMap, pins: dict[Pin, None]) -> None:
+    """Record which axes an ``Indexed`` op needs: all that are not read as operands of elementwise ops are."""
     lower = node.op.record.lower
     if not isinstance(lower, Indexed) or lower.flat:
         return
-    merged = {
-        k for axes in along_of(node) if axes is not None for k in axes
-    }  # not read but as the operands that follow them
-    pinned.update(a for k, a in enumerate(iteration_map) if a is not None and k not in merged)
+    free = {k for axes in along_of(node) if axes is not None for k in axes}
+    needed = frozenset(k for k, a in enumerate(iteration_map) if a is not None and k not in free)
+    pins[iteration_map, needed, None if lower.tail is None else lower.tail(node)] = None
+
+
+def _separates(pin: Pin, a: int, b: int) -> bool:
+    """Whether an ``Indexed`` op needs one of two axes, and they are no neighbours in its tail."""
+    iteration_map, needed, tail = pin
+    at = [k for k in needed if iteration_map[k] in (a, b)]
+    if not at:
+        return False
+    first = min(at)
+    together = len(at) == 2 and max(at) == first + 1 and iteration_map[first] == a
+    return not (together and tail is not None and first >= tail)
 
 
 def _adjacent(iteration_map: tuple[int, ...], a: int, b: int) -> bool:

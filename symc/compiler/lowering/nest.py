@@ -180,8 +180,8 @@ class Nest(GroupIteration):
         else:
             position = tuple(ZERO if a is None else self.at[a] for a in iteration_map)
         home = self.home(iteration_map)
-
         along = along_of(node)
+        shape, step = self._in_rows(node, iteration_map)
 
         def read(k: int, at: Sequence[Expr]) -> Expr:
             source = node.inputs[k]
@@ -192,10 +192,30 @@ class Nest(GroupIteration):
                 return const(source.data.reshape(())[()], source.dtype)
             if is_dim(source):
                 return self.value(source, ())
-            flat = self.k.flat(source.type.shape, at)
+            flat = self.k.flat(source.type.shape if k else shape, at)
             return self.load(home, source, flat)
 
-        return lower.element(node, position, read, self.k.size)
+        more = () if lower.tail is None else (self.k.size(step),)
+        return lower.element(node, position, read, self.k.size, *more)
+
+    def _in_rows(self, node: Apply, iteration_map: IterationMap) -> tuple[Sequence[dims.Dim], dims.Dim]:
+        """The shape of input 0 of an ``Indexed`` op where axes of its tail are one, and the steps of their first."""
+        lower = node.op.record.lower
+        assert isinstance(lower, Indexed)
+        tail = None if lower.tail is None else lower.tail(node)
+        if tail is None:
+            return (node.inputs[0].type.shape if node.inputs else ()), 1
+        out = node.outputs[0].type.shape
+        shape, step, head = list(node.inputs[0].type.shape), 1, tail
+        before = len(shape) - len(out)
+        for k in range(tail + 1, len(out)):
+            if iteration_map[k] not in self.merged_into:
+                head = k
+                continue
+            shape[head + before] = dims.mul(shape[head + before], out[k])
+            shape[k + before] = 1
+            step = dims.mul(step, out[k]) if head == tail else step
+        return shape, step
 
     def member(self, value: Variable) -> Expr:
         """The element of a member's value, computed in its loop unless it is known there."""

@@ -10,7 +10,7 @@ from symc.graph import Apply, Variable
 from symc.graph.gradient_flow import Reach
 from symc.graph.op import Arg, Case, Indexed, Op, Record, record
 from symc.graph.types import TensorType
-from symc.loops.expr import Expr, select
+from symc.loops.expr import ONE, Expr, select
 from symc.tensor import elementwise as ew
 from symc.tensor.arithmetic import floor_div
 from symc.tensor.basic import constant
@@ -20,11 +20,11 @@ from symc.tensor.symbolic_dims import length
 __all__ = ["ROTATE", "rotated"]
 
 
-def _element(node: Apply, at: tuple[Expr, ...], read: Any, size: Any) -> Expr:
+def _element(node: Apply, at: tuple[Expr, ...], read: Any, size: Any, step: Expr = ONE) -> Expr:
     """One jump along the axis: back ends read the elements before and after it as contiguous memory."""
     axis = node.op["axis"]
-    place = at[axis] + read(1, ())
-    whole = size(node.inputs[0].type.shape[axis])
+    place = at[axis] + read(1, ()) * step
+    whole = size(node.inputs[0].type.shape[axis]) * step
     return read(0, [*at[:axis], select(place < whole, place, place - whole), *at[axis + 1 :]])
 
 
@@ -44,7 +44,7 @@ ROTATE: Record = record(
         one_to_one=True,
     ),
     linear="jointly",
-    lower=Indexed(_element),
+    lower=Indexed(_element, tail=lambda node: node.op["axis"]),
     moves=lambda op: slice(0, 1),
     nonnegative="all",
     cases=lambda: [

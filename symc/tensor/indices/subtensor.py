@@ -20,7 +20,7 @@ from symc.graph.gradient_flow import Choice, Reach, Selected
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, View, record
 from symc.graph.types import TensorType
-from symc.loops.expr import Expr
+from symc.loops.expr import ONE, Expr
 from symc.loops.ir import Accumulate, Statement, Store
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
@@ -83,8 +83,30 @@ def _slices(op: Op, bounds: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
     return np.ix_(*[int(s) + np.arange(int(n)) * step for s, n, step in zip(bounds[::2], bounds[1::2], op["steps"])])
 
 
-def _slice_element(node: Apply, at: tuple[Expr, ...], read: Callable[..., Expr], size: Callable[[Any], Expr]) -> Expr:
-    return read(0, [read(1 + k, ()) + i * step for k, (i, step) in enumerate(zip(at, node.op["steps"]))])
+def _slice_element(
+    node: Apply, at: tuple[Expr, ...], read: Callable[..., Expr], size: Callable[[Any], Expr], step: Expr = ONE
+) -> Expr:
+    tail, starts = _slice_tail(node), [read(1 + k, ()) for k in range(len(at))]
+    if tail is not None:
+        starts[tail] = starts[tail] * step
+    return read(0, [start + i * by for start, i, by in zip(starts, at, node.op["steps"])])
+
+
+def _slice_tail(node: Apply) -> int | None:
+    """The last axis of which a part is read without steps, or else the one behind it, if others follow."""
+    shape = node.outputs[0].type.shape
+    last = len(shape) - 1
+    while last > 0 and _is_whole(node, last):
+        last -= 1
+    first = last if last >= 0 and node.op["steps"][last] == 1 else last + 1
+    return first if first + 1 < len(shape) else None
+
+
+def _is_whole(node: Apply, axis: int) -> bool:
+    x, out = node.inputs[0], node.outputs[0]
+    if node.op["steps"][axis] != 1 or not _starts_at_zero(node.inputs[1 + axis]):
+        return False
+    return dims.equal(out.type.shape[axis], x.type.shape[axis]) is True
 
 
 def _with_lengths(starts: Sequence[np.ndarray], shape: Sequence[int]) -> list[Any]:
@@ -111,11 +133,11 @@ def part(x: Variable, shape: Sequence[dims.Dim], offset: dims.Dim) -> Variable:
 
 def _contiguous(node: Apply) -> list[int] | None:
     """The starts on the leading axes, if the slice is contiguous: axes of 1, then one range, then whole axes."""
-    x, shape = node.inputs[0], node.outputs[0].type.shape
+    shape = node.outputs[0].type.shape
     if any(step != 1 for step in node.op["steps"]) or not shape:
         return None
     last = len(shape)
-    while last and dims.equal(shape[last - 1], x.type.shape[last - 1]) is True and _starts_at_zero(node.inputs[last]):
+    while last and _is_whole(node, last - 1):
         last -= 1
     if any(not (type(d) is int and d == 1) for d in shape[: max(last - 1, 0)]):
         return None
@@ -141,7 +163,7 @@ SLICE_AT = record(
     contiguous=_contiguous,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x, *starts: x[_slices(op, _with_lengths(starts, op["shape"]))],
-    lower=Indexed(_slice_element),
+    lower=Indexed(_slice_element, tail=_slice_tail),
     moves=lambda op: slice(0, 1),
     nonnegative="all",
 )
@@ -309,6 +331,14 @@ def _gather_along(node: Apply) -> list[tuple[int, ...] | None]:
     return [None, *[tuple(range(place, place + v.ndim)) for v in node.inputs[1:]]]
 
 
+def _gather_tail(node: Apply) -> int | None:
+    """The first of the axes behind the chosen ones, if several follow both these and the axes of the indices."""
+    x, first = node.inputs[:2]
+    end = node.op["place"] + first.ndim
+    behind = x.ndim - 1 - max(node.op["axes"])
+    return end if behind > 1 and end + behind == node.outputs[0].ndim else None
+
+
 def _gather_numpy(op: Op, x: np.ndarray, *indices: np.ndarray) -> np.ndarray:
     moved = np.moveaxis(x, op["axes"], range(len(op["axes"])))[tuple(indices)]
     count = indices[0].ndim
@@ -333,7 +363,11 @@ GATHER = record(
     ],
     reach=Reach(_gather_reach, partial=_by_position),
     linear="jointly",
-    lower=Indexed(lambda node, at, read, size: read(0, _gather_position(node, at, read, 1)), along=_gather_along),
+    lower=Indexed(
+        lambda node, at, read, size, step=ONE: read(0, _gather_position(node, at, read, 1)),
+        along=_gather_along,
+        tail=_gather_tail,
+    ),
     moves=lambda op: slice(0, 1),
     nonnegative="all",
 )
