@@ -566,6 +566,51 @@ def test_tensor_functions_with_theanos_rules():
     assert tensor.jv(tensor.bvector(), tensor.bvector()).dtype == "float32"
 
 
+def test_numbers_have_the_smallest_dtype_that_holds_them():
+    import theano
+    import theano.tensor as tensor
+
+    n, v, b = tensor.lscalar("n"), tensor.fvector("v"), tensor.bvector("b")
+    for value, dtype in [(0, "int8"), (-128, "int8"), (128, "int16"), (2**40, "int64"), (0.5, "float32"), (0.1, None)]:
+        dtype = dtype or theano.config.floatX
+        for made in (tensor.constant(value), tensor.as_tensor_variable(value), tensor.alloc(value, n)):
+            assert made.dtype == dtype
+        assert tensor.fill(v, value).dtype == v.fill(value).dtype == tensor.second(v, value).dtype == dtype
+    assert (v + tensor.alloc(0, n)).dtype == "float32" and (b * tensor.constant(2)).dtype == "int8"
+    assert tensor.Alloc()(1, n).dtype == "int8" and tensor.constant(np.int64(3)).dtype == "int64"
+    assert tensor.constant(0, dtype="int32").dtype == "int32"
+    assert b.ceil().dtype == b.floor().dtype == b.trunc().dtype == "float32"
+    assert np.array_equal(computed(lambda v: v + tensor.alloc(3, v.shape[0]), V), V + 3)
+    assert np.array_equal(computed(lambda v: tensor.fill(v, 200), V), np.full(5, 200))
+    # a constant adapts to a value that is replaced, or to a state, as a number does
+    assert theano.function([v], theano.tensor.switch(v > 0, tensor.constant(1.5), 0))([1]) == 1.5
+
+
+@pytest.mark.parametrize("mode", ["raise", "wrap", "clip"])
+def test_choices_are_broadcast_at_call_time(mode):
+    import theano.tensor as tensor
+
+    def check(build, *arrays):
+        out = computed(build, *arrays)
+        wanted = np.choose(arrays[0], arrays[1] if len(arrays) == 2 else arrays[1:], mode=mode)
+        assert out.shape == wanted.shape and np.array_equal(out, wanted)
+
+    shapes = [(), (1,), (3,), (4, 1), (1, 3), (4, 3)]
+    for trial, (at, b, c) in enumerate(itertools.product(shapes, repeat=3)):
+        a = RNG.integers(*((0, 2) if mode == "raise" else (-5, 5)), at)
+        if trial % 3 == 0:
+            choices = RNG.normal(size=b), RNG.normal(size=c)
+            check(lambda a, *choices: tensor.choose(a, choices, mode=mode), a, *choices)
+            check(lambda a, *choices: a.choose(choices, mode=mode), a, *choices)
+            check(lambda a, choices: tensor.Choose(mode)(a, choices), a, RNG.normal(size=(2, *b)))
+    a, b, c = tensor.lvector("a"), tensor.dvector("b"), tensor.dvector("c")
+    chosen = tensor.choose(a, [b, c], mode=mode)
+    slopes = symc.function([a, b, c], symc.grad(chosen.sum(), [b, c]))([0, 1, 0], [5.0], [1.0, 2, 3])
+    assert [list(g) for g in slopes] == [[2], [0, 1, 0]]
+    with pytest.raises(symc.errors.SymcError, match="choose"):
+        symc.function([a, b, c], chosen)([0, 1], [1.0, 2, 3], [1.0, 2, 3])
+
+
 def test_applications_stand_for_their_output():
     import theano.tensor as tensor
 

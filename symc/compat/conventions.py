@@ -12,14 +12,15 @@ from symc import sparse
 from symc.compat.errors import kind_in_theano
 from symc.compat.function import mention
 from symc.compat.numpy_streams import words_of
-from symc.compat.scalars import autocast_float
+from symc.compat.scalars import number_dtype
 from symc.compat.sparse import cast as cast_sparse
 from symc.compat.storage import PARTS
+from symc.compat.subtensor import choose
+from symc.compat.tensor_functions import ceil, fill, floor, trunc
 from symc.compat.types import METHODS
 from symc.config import config
 from symc.errors import name_kinds
 from symc.graph import Apply, Constant, SharedVariable, Variable, dtypes, guards
-from symc.graph.dtypes import SIGNED
 from symc.graph.types import TensorType
 from symc.runtime import evaluation
 from symc.runtime.arguments import In
@@ -109,16 +110,7 @@ class TheanoRules:
         value = np.asarray(value)
         if value.dtype.kind not in "iuf":
             return None
-        if value.dtype.kind == "f":
-            allowed = autocast_float.dtypes
-            if config.floatX != "float64" and config.floatX in allowed:
-                return config.floatX
-            candidates = [d for d in allowed if d != "float16" or config.floatX == "float16"]
-        else:
-            candidates = list(SIGNED)
-        with np.errstate(all="ignore"):
-            fitting = (d for d in candidates if np.array_equal(value.astype(d), value, equal_nan=True))
-        return next(fitting, candidates[-1])
+        return number_dtype(value)
 
     def narrowing(self, value: Any, dtype: str) -> bool | None:
         """Whether a value that a program gives may lose digits: a Python float for floatX alone; None: symc's rule."""
@@ -308,6 +300,11 @@ _METHODS: tuple[tuple[type, str, Any], ...] = (
     (Variable, "get_parents", _parents_of_variable),
     (Variable, "__bool__", _truth),
     (Variable, "__getitem__", _indexed),
+    (Variable, "fill", fill),
+    (Variable, "choose", choose),
+    (Variable, "ceil", lambda x: ceil(x)),
+    (Variable, "floor", lambda x: floor(x)),
+    (Variable, "trunc", lambda x: trunc(x)),
     (SharedVariable, "__init__", _make_shared),
     (Constant, "__init__", _make_constant),
     (Apply, "get_parents", _parents_of_apply),

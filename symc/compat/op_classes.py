@@ -54,6 +54,7 @@ from symc.compat.reduction_ops import (
     Sum,
 )
 from symc.compat.rules import ViewOp
+from symc.compat.subtensor import choose
 from symc.graph import Variable
 
 _any: Any = T
@@ -149,12 +150,12 @@ class Flatten(OpClass):
 
 
 class Choose(OpClass):
-    """``Choose(mode)(a, choices)`` is ``T.choose(a, choices, mode)``."""
+    """``Choose(mode)(a, choices)`` is ``T.choose(a, choices, mode=mode)``."""
 
     takes = {"mode": "raise"}
 
     def __call__(self, a: Any, choices: Any) -> Variable:
-        return T.choose(a, choices, self.mode)
+        return choose(a, choices, mode=self.mode)
 
 
 class SpecifyShape(OpClass):

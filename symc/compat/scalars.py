@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -134,6 +134,23 @@ class _Autocast:
 
 autocast_int = _Autocast(("int8", "int16", "int32", "int64"))
 autocast_float = _Autocast(("float16", "float32", "float64"))
+
+
+def number_dtype(value: Any) -> str:
+    """The dtype of a number beside arrays: the smallest that holds it; for a float, float32 at once if floatX is."""
+    import numpy as np
+
+    value = np.asarray(value)
+    if value.dtype.kind == "f":
+        candidates: Sequence[str] = autocast_float.dtypes
+        if symc.config.floatX != "float64" and symc.config.floatX in candidates:
+            return symc.config.floatX
+        candidates = [d for d in candidates if d != "float16" or symc.config.floatX == "float16"]
+    else:
+        candidates = autocast_int.dtypes
+    with np.errstate(all="ignore"):
+        fitting = (d for d in candidates if np.array_equal(value.astype(d), value, equal_nan=True))
+    return next(fitting, candidates[-1])
 
 
 class autocast_float_as:  # noqa: N801 - Theano's name

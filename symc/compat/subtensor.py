@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from typing import Any
 
 import symc.tensor as T
 from symc.compat.op_class import OpClass
 from symc.graph import Variable
+from symc.tensor.indices.stretching import stretch, stretch_together
 
 _any: Any = T
 
@@ -17,7 +19,7 @@ __all__ = [
     "BaseAdvancedIncSubtensor", "BaseAdvancedSubtensor", "advanced_boolean_inc_subtensor",
     "advanced_boolean_set_subtensor", "advanced_boolean_subtensor", "advanced_inc_subtensor",
     "advanced_inc_subtensor1", "advanced_set_subtensor", "advanced_set_subtensor1", "advanced_subtensor",
-    "advanced_subtensor1", "get_canonical_form_slice", "get_idx_list", "inc_subtensor", "set_subtensor",
+    "advanced_subtensor1", "choose", "get_canonical_form_slice", "get_idx_list", "inc_subtensor", "set_subtensor",
 ]  # fmt: skip
 
 AdvancedIndexingError = TypeError
@@ -38,6 +40,31 @@ def inc_subtensor(
 ) -> Variable:
     """``T.inc_subtensor``, or with ``set_instead_of_inc`` ``T.set_subtensor``."""
     return (T.set_subtensor if set_instead_of_inc else T.inc_subtensor)(x, y)
+
+
+def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Variable:
+    """``T.choose``; an axis whose length is 1 at call time is broadcast as well, as by NumPy."""
+    a = T.as_tensor_variable(a)
+    if not isinstance(choices, Variable):
+        options = [T.as_tensor_variable(v) for v in choices]
+        if options:
+            a, *options = _broadcast([a, *options])
+        return T.choose(a, options, out, mode)
+    if choices.ndim == 0 or choices.type.broadcastable[1:] == a.type.broadcastable == ():
+        return T.choose(a, choices, out, mode)
+    lengths = [choices.shape[k] for k in range(choices.ndim)]
+    a, like = _broadcast([a, T.zeros(lengths[1:], "bool")])
+    lead = [1] * (like.ndim - len(lengths) + 1)
+    whole = T.zeros([lengths[0], *(like.shape[k] for k in range(like.ndim))], "bool")
+    return T.choose(a, stretch("choose", T.reshape(choices, [lengths[0], *lead, *lengths[1:]]), whole), out, mode)
+
+
+def _broadcast(operands: Sequence[Variable]) -> list[Variable]:
+    """The operands, broadcast together along every axis of length 1, known now or at call time."""
+    ndim = max(v.ndim for v in operands)
+    padded = [T.shape_padleft(v, ndim - v.ndim) for v in operands]
+    common = stretch_together("choose", [T.zeros_like(v, dtype="bool") for v in padded])[0]
+    return [stretch("choose", v, common) for v in padded]
 
 
 class BaseAdvancedSubtensor(OpClass):

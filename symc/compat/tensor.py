@@ -11,6 +11,7 @@ from symc.compat.flags import config
 from symc.compat.function import shared
 from symc.compat.overwriting import overwriting
 from symc.compat.rules import hashtype
+from symc.compat.tensor_functions import alloc, as_tensor_variable
 from symc.graph import Constant, SharedVariable, Variable
 from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS, SIGNED, UNSIGNED
 from symc.graph.op import Pointwise
@@ -113,7 +114,7 @@ def makeKeepDims(x: Any, y: Any, axis: Any) -> Variable:  # noqa: N802 - Theano'
 
 def fill_chain(value: Any, like: Sequence[Any]) -> Variable:
     """Broadcast ``value`` to the shapes of all of ``like``."""
-    found = T.as_tensor_variable(value)
+    found = as_tensor_variable(value)
     for other in like:
         found = T.fill(other, found)
     return found
@@ -257,7 +258,7 @@ class Alloc(Call):
     examples = staticmethod(lambda: [_any.alloc(_any.scalar(), _any.lscalar())])
 
     def __call__(self, *inputs: Any) -> Variable:
-        return T.alloc(*inputs)
+        return alloc(*inputs)
 
 
 class AllocEmpty(Call):

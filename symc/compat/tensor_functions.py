@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 
 import symc.tensor as T
+from symc.compat.scalars import number_dtype
 from symc.graph import Apply, Constant, Variable
 from symc.graph.dtypes import COMPLEX, FLOATS
 from symc.tensor.pointwise import Elementwise
 
 __all__ = [
-    "arange", "as_tensor_variable", "batched_dot", "ceil", "ceil_intdiv", "clip", "conj", "fill", "flatnonzero",
-    "floor", "is_flat", "nonzero", "nonzero_values", "second", "trunc",
+    "alloc", "arange", "as_tensor_variable", "batched_dot", "ceil", "ceil_intdiv", "clip", "conj", "constant", "fill",
+    "flatnonzero", "floor", "is_flat", "nonzero", "nonzero_values", "second", "trunc",
 ]  # fmt: skip
 
 
 def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None) -> Variable:
-    """``T.as_tensor_variable``; a number of a NumPy dtype keeps it, and an application stands for its only output.
+    """``T.as_tensor_variable``; numbers have dtypes as in ``constant``, and an application stands for its only output.
 
     Leading axes of length 1 are dropped until ``ndim`` axes are left.
     """
@@ -32,8 +33,8 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
                 f"as_tensor_variable: default_output of {x.op} is {place}, of {len(x.outputs)} outputs"
             )
         x = x.outputs[place]
-    if isinstance(x, (np.generic, np.ndarray)) and x.ndim == 0 and x.dtype != object:
-        return T.constant(x, name, ndim, x.dtype.name)
+    if type(x) in (int, float) or isinstance(x, (np.generic, np.ndarray)) and x.ndim == 0 and x.dtype != object:
+        return constant(x, name, ndim)
     if isinstance(x, (list, tuple)) and any(isinstance(v, Apply) for v in x):
         x = [as_tensor_variable(v) if isinstance(v, Apply) else v for v in x]
     if isinstance(x, Variable) and ndim is not None and x.ndim > ndim:
@@ -44,9 +45,23 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
     return T.as_tensor_variable(x, name, ndim)
 
 
+def constant(x: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Constant:
+    """``T.constant``; a number of a NumPy dtype keeps it, and one of Python has the smallest dtype that holds it."""
+    if dtype is None and not ndim and type(x) in (int, float):
+        return Constant.number(x, number_dtype(x), name)
+    if dtype is None and isinstance(x, (np.generic, np.ndarray)) and x.ndim == 0 and x.dtype != object:
+        dtype = x.dtype.name
+    return T.constant(x, name, ndim, dtype)
+
+
+def alloc(value: Any, *shape: Any) -> Variable:
+    """``T.alloc``; a number has the dtype of ``constant``, so that ``alloc(0, n)`` widens no tensor beside it."""
+    return T.alloc(as_tensor_variable(value), *shape)
+
+
 def fill(a: Any, b: Any) -> Variable:
     """Fill the shape of ``a`` with ``b``; as any elementwise function, it broadcasts both operands."""
-    a, b = T.as_tensor_variable(a), T.as_tensor_variable(b)
+    a, b = as_tensor_variable(a), as_tensor_variable(b)
     missing = (True,) * (a.ndim - b.ndim) + b.broadcastable
     if b.ndim <= a.ndim and all(one or not wide for one, wide in zip(missing, a.broadcastable)):
         return T.fill(a, b)
