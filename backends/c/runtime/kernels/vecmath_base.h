@@ -51,10 +51,13 @@ VM_DEFINE_SIGNS(f32, i32, VM_SIGN_I32)
 VM_DEFINE_SIGNS(f64, i64, VM_SIGN_I64)
 #undef VM_DEFINE_SIGNS
 
-/* Clamping to an interval keeps NaN. */
+/* Clamping to an interval keeps NaN, and so does an upper limit alone. */
 #if VM_AVX512_BUILTINS
+VM_INLINE v_f32 vlimit_f32(v_f32 x, float high) {
+    return __builtin_ia32_minps512_mask(vset1_f32(high), x, x, (uint16_t)-1, 4);
+}
 VM_INLINE v_f32 vclamp_f32(v_f32 x, float low, float high) {
-    x = __builtin_ia32_minps512_mask(vset1_f32(high), x, x, (uint16_t)-1, 4);
+    x = vlimit_f32(x, high);
     return __builtin_ia32_maxps512_mask(vset1_f32(low), x, x, (uint16_t)-1, 4);
 }
 #define VM_PIECE_CLAMP(i, T)                                                                 \
@@ -66,8 +69,9 @@ VM_INLINE v_f64 vclamp_f64(v_f64 x, double low, double high) {
 }
 #elif VM_REGISTER == 32 && defined(__GNUC__) && !defined(__clang__)
 /* These give the second operand where one is a NaN. */
+VM_INLINE v_f32 vlimit_f32(v_f32 x, float high) { return __builtin_ia32_minps256(vset1_f32(high), x); }
 VM_INLINE v_f32 vclamp_f32(v_f32 x, float low, float high) {
-    return __builtin_ia32_maxps256(vset1_f32(low), __builtin_ia32_minps256(vset1_f32(high), x));
+    return __builtin_ia32_maxps256(vset1_f32(low), vlimit_f32(x, high));
 }
 #define VM_PIECE_CLAMP(i, T) r.p[i] = __builtin_ia32_maxpd256(l.p[i], __builtin_ia32_minpd256(h.p[i], u.p[i]));
 VM_INLINE v_f64 vclamp_f64(v_f64 x, double low, double high) {
@@ -75,6 +79,9 @@ VM_INLINE v_f64 vclamp_f64(v_f64 x, double low, double high) {
     VM_EACH(128, VM_PIECE_CLAMP, f64) return r.v;
 }
 #else
+VM_INLINE v_f32 vlimit_f32(v_f32 x, float high) {
+    return vselect_f32(vgt_f32(x, vset1_f32(high)), vset1_f32(high), x);
+}
 #define VM_DEFINE_CLAMP(T, S)                                             \
     VM_INLINE v_##T vclamp_##T(v_##T x, S low, S high) {                  \
         v_##T l = vset1_##T(low), h = vset1_##T(high);                    \

@@ -22,11 +22,15 @@ VM_INLINE v_f32 vexp_tail_f32(v_f32 r) {
     return p * (r * r);
 }
 
+/* x - n * log(2). */
+VM_INLINE v_f32 vexp_rest_f32(v_f32 x, v_f32 n) {
+    v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), x);
+    return vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high);
+}
+
 /* exp(x) for -104 <= x <= 89. */
 VM_INLINE v_f32 vexp_core_f32(v_f32 x) {
-    v_f32 n = vnear_f32(x * VM_LOG2E_F32);
-    v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), x);
-    v_f32 r = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high);
+    v_f32 n = vnear_f32(x * VM_LOG2E_F32), r = vexp_rest_f32(x, n);
     return vscale_f32(1.0f + (r + vexp_tail_f32(r)), n);
 }
 
@@ -36,9 +40,8 @@ VM_INLINE v_f32 vexp_normal_f32(v_f32 x) {
 #if VM_AVX512_BUILTINS
     return vexp_core_f32(x);
 #else
-    v_f32 shifted = vfma_f32(x, vset1_f32(VM_LOG2E_F32), vset1_f32(VM_MAGIC_F32)), n = shifted - VM_MAGIC_F32;
-    v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), x);
-    v_f32 r = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high);
+    v_f32 shifted = vfma_f32(x, vset1_f32(VM_LOG2E_F32), vset1_f32(VM_MAGIC_F32));
+    v_f32 r = vexp_rest_f32(x, shifted - VM_MAGIC_F32);
     return (v_f32)((v_u32)(1.0f + (r + vexp_tail_f32(r))) + ((v_u32)shifted << 23));
 #endif
 }
@@ -140,24 +143,18 @@ VM_INLINE v_f32 vm_log1p_f32(v_f32 x) {
     return vlog_edges_f32(x + 1.0f, vcopysign_f32(vlog1p_core_f32(x), x));
 }
 
-/* exp(-|x|) and e / (1 + e), as in the slopes of tanh and sigmoid: beside them in a kernel, the compiler computes both
- * once. */
+/* m / (m + 2) with m = expm1(2|x|) = (s - 1) + s * expm1(r), s a power of two.  Where m is small, the rounding of m + 2
+ * would matter: there the result is m / 2 less m / 2 times that.  From 9.1 on it is 1. */
 VM_INLINE v_f32 vm_tanh_f32(v_f32 x) {
-    v_f32 a = vm_abs_f32(x), z = a * a;
-    v_f32 p = vset1_f32(-0x1.986e3cp-8f);
-    VM_HORNER_F32(p, z, 0x1.58c980p-6f);
-    VM_HORNER_F32(p, z, -0x1.b91bb6p-5f);
-    VM_HORNER_F32(p, z, 0x1.110ce2p-3f);
-    VM_HORNER_F32(p, z, -0x1.55554ap-2f);
-    v_f32 r = vfma_f32(p * z, a, a);
-    v_i32 near = vlt_f32(a, vset1_f32(0.55f));
-    if (vany_i32(~near)) { /* small values, as in recurrences that decay, take half the time */
-        v_f32 e = vm_exp_f32(-vm_abs_f32(2.0f * x)), q = e / (1.0f + e);
-        r = vselect_f32(near, r, 1.0f - 2.0f * q);
-    }
-    return vflip_f32(r, vsign_f32(x));
+    v_f32 c = vlimit_f32(2.0f * vm_abs_f32(x), 20.0f);
+    v_f32 shifted = vfma_f32(c, vset1_f32(VM_LOG2E_F32), vset1_f32(VM_MAGIC_F32));
+    v_f32 r = vexp_rest_f32(c, shifted - VM_MAGIC_F32), s = (v_f32)(((v_u32)shifted << 23) + 0x3F800000u);
+    v_f32 m = vfma_f32(s, r + vexp_tail_f32(r), s - 1.0f), half = 0.5f * m, q = m / (m + 2.0f);
+    q = vselect_f32(vlt_f32(m, vset1_f32(0.84f)), vfma_f32(-half, q, half), q);
+    return vflip_f32(q, vsign_f32(x));
 }
 
+/* exp(-|x|) and e / (1 + e), as in the slope of sigmoid: beside it in a kernel, the compiler computes both once. */
 VM_INLINE v_f32 vm_sigmoid_f32(v_f32 x) {
     v_f32 e = vm_exp_f32(-vm_abs_f32(x)), d = 1.0f + e, q = e / d, excess = (d - 1.0f) - e;
     /* Rounding 1 + e falsifies q by excess / d of itself; where this matters e is small and d near one. */
