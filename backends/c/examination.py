@@ -62,7 +62,7 @@ def _vectors() -> Finding:
     """The vector registers that the run-time headers choose, and whether they use the compiler's AVX-512 intrinsics."""
     command = toolchain.command(config.compiler)
     assert command is not None
-    text = '#include "kernels/vecmath_types.h"\n'
+    text = '#include "kernels/vecmath_values.h"\n'
     done = subprocess.run(
         [*command, *toolchain.flags(), f"-I{RUNTIME}", "-dM", "-E", "-x", "c", "-"],
         input=text, capture_output=True, text=True, check=False, timeout=60,

@@ -1,7 +1,7 @@
 /* bfloat16 as it is stored: a uint16_t of its bits, the upper half of a float; rounded to the nearest even. */
 #ifndef SYMC_BFLOAT16_H
 #define SYMC_BFLOAT16_H
-#include "vecmath_types.h"
+#include "vecmath_values.h"
 #include <string.h>
 
 VM_INLINE float sm_bfloat16_value_u16(uint16_t h) {

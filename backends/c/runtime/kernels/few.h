@@ -5,7 +5,7 @@
 #ifndef SYMC_FEW_H
 #define SYMC_FEW_H
 
-#include "vecmath_types.h"
+#include "vecmath_values.h"
 
 /* Quotients of numbers below 2 * VM_LANES are exact so, for lengths of up to as many. */
 VM_INLINE v_i32 vquotients(v_i32 x, int32_t length) { return (x * ((65535 + length) / length)) >> 16; }

@@ -1,7 +1,7 @@
 /* float16 as it is stored: a uint16_t of its bits, converted to and from float with rounding to the nearest even. */
 #ifndef SYMC_HALF_H
 #define SYMC_HALF_H
-#include "vecmath_types.h"
+#include "vecmath_values.h"
 #include <string.h>
 
 #if defined(__FLT16_MANT_DIG__) && defined(__F16C__) && !defined(SYMC_HALF_BY_BITS)

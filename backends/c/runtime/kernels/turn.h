@@ -2,7 +2,7 @@
 #ifndef SYMC_TURN_H
 #define SYMC_TURN_H
 
-#include "vecmath_types.h"
+#include "vecmath_values.h"
 
 /* Two rows, d apart, exchange the lanes in which bit d of the lane number and of the row number differ. */
 #define VM_TURN_LOW(d, i) (((i) & (d)) ? VM_LANES + (i) - (d) : (i))

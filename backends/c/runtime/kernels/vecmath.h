@@ -1,6 +1,10 @@
 /* Vectors of sixteen lanes and the elementary functions on them, for generated kernels.
  *
- *   vecmath_types.h    v_T, load and store, compare, select, convert, reduce
+ *   vecmath_types.h    v_T, and what a register holds of it
+ *   vecmath_memory.h   load and store
+ *   vecmath_select.h   select, compare, minimum and maximum
+ *   vecmath_reduce.h   accumulators, one value of all lanes
+ *   vecmath_casts.h    convert
  *   vecmath_base.h     signs, rounding, square root, scaling by powers of two
  *   vecmath_f64.h      exp, log, tanh, sin ... of doubles
  *   vecmath_f32.h      the same of floats, and their inverses

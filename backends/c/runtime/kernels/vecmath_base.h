@@ -5,7 +5,7 @@
 #ifndef SYMC_VECMATH_BASE_H
 #define SYMC_VECMATH_BASE_H
 
-#include "vecmath_types.h"
+#include "vecmath_values.h"
 
 #define VM_INF_F32 __builtin_inff()
 #define VM_INF_F64 __builtin_inf()
