@@ -131,7 +131,16 @@ def test_every_bit_of_a_stable_sort(dtype: str) -> None:
     rng = np.random.default_rng(1)
     v, n = T.tensor(dtype, shape=(None, None, None)), T.lscalar()
     f = symc.function([v, n], [T.sort(v, 1), T.argsort(v, 1), *T.topk_and_argtopk(v, n, axis=1)])
-    for shape in [(1, 9, 1), (2, 100, 3), (1, 700, 1), (2, 5000, 1), (3, 4, 40), (1, 70001, 1), (1, 66000, 2)]:
+    for shape in [
+        (1, 9, 1),
+        (2, 100, 3),
+        (1, 700, 1),
+        (2, 5000, 1),
+        (3, 4, 40),
+        (5, 301, 7),
+        (1, 70001, 1),
+        (1, 66000, 2),
+    ]:
         x = _line(rng, shape, dtype)
         order = np.argsort(x, 1, "stable")
         down = shape[1] - 1 - np.argsort(x[:, ::-1], 1, "stable")[:, ::-1]
@@ -167,7 +176,7 @@ def test_short_lines(dtype: str) -> None:
     rng = np.random.default_rng(1)
     x = T.tensor(dtype=dtype, shape=(None, None), name="x")
     f = symc.function([x], [T.sort(x, 0), T.sort(x, 1), T.argsort(x, 0), T.argsort(x, 1)])
-    for shape in ((4, 1), (7, 5), (17, 33), (64, 21), (33, 64), (65, 3)):
+    for shape in ((4, 1), (7, 5), (17, 33), (64, 21), (33, 64), (65, 3), (65, 17), (18, 511), (512, 19), (513, 16)):
         values = rng.integers(0, 9, shape).astype(dtype)
         if values.dtype.kind == "f":
             values[rng.random(shape) < 0.2] = -0.0

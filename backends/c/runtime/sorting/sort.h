@@ -17,8 +17,13 @@ enum {
     SPLIT = 1 << 16,    /* from this number on, a line is sorted by all threads */
     COLUMNS = 16,       /* lines that are copied side by side if their elements are not contiguous */
     MAX_SHARES = 64,
-    NETWORK = 64,       /* up to this number, several lines are sorted side by side */
+#if defined(__AVX2__)
+    NETWORK = 512,      /* up to this number, several lines are sorted side by side */
+#else
+    NETWORK = 64,       /* fewer, as vectors of unsigned numbers have no minimum */
+#endif
     LINES = COLUMNS,    /* so many */
+    SHORTEST = 64,      /* up to this number, also if there are only a quarter of LINES, or if a few are selected */
     FEW = 32,           /* up to this number, the most extreme elements are kept in order while a line is read */
     FEW_OF_SHORT = 8,   /* the same of lines side by side */
     BLOCK = 32,         /* elements that are compared with the last of those at once */

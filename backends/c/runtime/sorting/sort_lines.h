@@ -217,7 +217,9 @@ static void FN(side_by_side)(const FN(job) *v, int64_t count, int64_t apart, int
 INLINE int FN(are_short)(const FN(job) *v)
 {
     int pairs = v->want_places || v->k >= 0, few = v->k <= FEW_OF_SHORT;
-    return v->n <= NETWORK && v->outer * v->inner >= LINES / 4 && few && !(BITS == 64 && pairs);
+    if (v->n > (v->k >= 0 ? SHORTEST : NETWORK) || v->outer * v->inner < (v->n > SHORTEST ? LINES : LINES / 4))
+        return 0;
+    return few && !(BITS == 64 && pairs);
 }
 
 INLINE void FN(one)(const FN(job) *v) { v->k >= 0 ? FN(extremes)(v) : FN(line)(v); }
