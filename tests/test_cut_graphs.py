@@ -97,3 +97,59 @@ def test_results_with_test_values():
         f = symc.function([cut], [cut * 3, cut[1:].sum()])
     found = f(np.array([2.0, 5.0], "float32"))
     assert found[0].tolist() == [6, 15] and found[1] == 5
+
+
+z = T.tensor("complex128", shape=(None,), name="z")
+COMPLEX = {
+    "product": z * 2,
+    "exp": T.exp(z),
+    "joined": T.concatenate([z, z]),
+    "inner": z[1:-1],
+    "made": T.complex(T.exp(a), a * 2),
+}
+
+
+@pytest.mark.parametrize("length", [1, 4])
+@pytest.mark.parametrize("name", COMPLEX)
+def test_a_complex_result_as_input(name, length):
+    cut = COMPLEX[name]
+    given, other = (RNG.normal(size=length) + 1j * RNG.normal(size=length) for _ in range(2))
+    out = symc.function([cut], [cut, cut + 1, cut.sum() * 1j, cut.real - cut.imag + cut.shape[0]])(given)
+    wanted = [given, given + 1, given.sum() * 1j, given.real - given.imag + length]
+    for x, y in zip(out, wanted):
+        np.testing.assert_allclose(x, y, rtol=1e-6)
+    if name != "made":
+        both = symc.function([cut, z], cut.sum() + z, on_unused_input="ignore")(given, other)
+        np.testing.assert_allclose(both, given.sum() + other)
+    slope = symc.function([cut], symc.grad((abs(cut) ** 2).sum(), cut))(given)
+    np.testing.assert_allclose(slope, 2 * given, rtol=1e-5)
+
+
+def test_a_bfloat16_result_as_input():
+    half = T.tensor("bfloat16", shape=(None,), name="half")
+    for cut in (
+        half * 2,
+        T.cast(a, "bfloat16"),
+        T.concatenate([half, half]),
+        half[1:],
+        T.cast(T.zeros((n,)), "bfloat16"),
+    ):
+        given = np.array([1.0, 2.5, -4.0])
+        out = symc.function([cut], [T.cast(cut, "float32") + 1, cut.shape[0]])(given)
+        np.testing.assert_array_equal(out[0], given + 1)
+        assert out[1] == 3
+    out = symc.function([half * 2, half], T.cast(half, "float32"), on_unused_input="ignore")([9.0], [1.5])
+    assert out == 1.5
+
+
+@pytest.mark.parametrize("cut", [T.conj(z), T.complex(a, b), T.complex(T.exp(a), a), T.cast(a, "complex64")])
+def test_a_complex_result_that_shares_a_part_is_refused(cut):
+    with pytest.raises(ValueError, match="shares a part"):
+        symc.function([cut, z, a, b], cut.sum() + z, on_unused_input="ignore")
+
+
+def test_complex_results_that_share_a_part_are_refused():
+    part = T.exp(a)
+    one, two = T.complex(part, a + 1), T.complex(part, a + 2)
+    with pytest.raises(ValueError, match="shares a part"):
+        symc.function([one, two], one + two)

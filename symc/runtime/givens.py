@@ -7,15 +7,16 @@ from typing import Any
 
 from symc.errors import DTypeError, TypeMismatchError, located
 from symc.graph import Apply, SharedVariable, Variable, ancestors, clone_with
-from symc.graph.dtypes import is_float, is_held
+from symc.graph.dtypes import is_complex, is_float, is_held
 from symc.graph.op import Pointwise
 from symc.graph.types import TensorType
 from symc.runtime.arguments import In
-from symc.runtime.held_arrays import real_pairs
+from symc.runtime.held_arrays import real_pairs, sources_of, whole
 from symc.runtime.updates import Updates, pairs
 from symc.tensor.axes import DIMSHUFFLE
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import BROADCAST, broadcast_together
+from symc.tensor.complex_numbers.parts import parts
 from symc.tensor.elementwise import cast
 from symc.tensor.shape_arguments import specify_shape
 
@@ -104,15 +105,39 @@ def cut_at_inputs(specs: Sequence[In]) -> dict[Variable, Variable]:
 
     The lengths of a result follow from what it was computed from, ``x[1:]`` has one element less than ``x``. Those of
     an argument that is given in its place are its own.
+
+    Raises
+    ------
+    ValueError
+        If a complex result shares a part with what it was computed from, as a conjugate does, or with another input.
     """
     own: dict[Variable, Variable] = {}
     for spec in specs:
         v = spec.variable
-        if v.owner is not None and not is_held(v.dtype):
-            spec.variable = own[v] = Variable(TensorType(v.dtype, v.static_shape), None, 0, v.name, v.location)
-            if "_mentioned" in v.__dict__:  # see check_inputs
-                spec.variable.__dict__["_mentioned"] = True
+        if v.owner is None:
+            continue
+        spec.variable = Variable(TensorType(v.dtype, v.static_shape), None, 0, v.name, v.location)
+        if "_mentioned" in v.__dict__:  # see check_inputs
+            spec.variable.__dict__["_mentioned"] = True
+        if is_held(v.dtype):
+            _require_own_parts(v, own)
+            own.update(real_pairs(v, spec.variable))
+        own[v] = spec.variable
     return own
+
+
+def _require_own_parts(v: Variable, others: Mapping[Variable, Variable]) -> None:
+    """Require that the variables of which ``v`` is made can be replaced without replacing more than ``v``."""
+    found = sources_of(v)
+    if len({*found}) < len(found) or any(x in others or _is_of_input(x) for x in found):
+        text = f"function: the input {v!r} is computed from other variables, and shares a part with one of them"
+        raise ValueError(located(text, [v], "make the other variables inputs"))
+
+
+def _is_of_input(x: Variable) -> bool:
+    """Whether ``x`` has no owner, or is the real or imaginary part of a variable that has none."""
+    twins = (v for v in ancestors([x]) if v.owner is None)
+    return x.owner is None or any(x in parts(whole(v)) for v in twins if is_complex(whole(v).dtype))
 
 
 def rebuilt(node: Apply, inputs: list[Variable]) -> Sequence[Variable]:
