@@ -153,9 +153,9 @@ class Config:
         with AMX. It has an effect on processors with AMX or AVX-512 BF16, for products of at least 48 rows, or of any
         number of rows with a stored matrix of at least 16 columns on the right (see ``prepared_memory``), and
         convolutions of at least 16 channels and filters; everything else stays float32. Takes effect at once, for
-        compiled functions too; ``symc.doctor`` says what the processor has. With AMX, a function without gradients that
-        is compiled under this setting also stores what convolutions of multiples of 32 channels hand on to each other,
-        and to pooling and sums between them, as bfloat16; that stays so when the setting changes.
+        compiled functions too; ``symc.doctor`` says what the processor has. A function without gradients that is
+        compiled under this setting, on such a processor, also stores what convolutions hand on to each other, and to
+        pooling and sums between them, as bfloat16; that stays so when the setting changes.
     prepared_memory : int
         Bytes that values computed from shared variables alone may take together, such as transformed filters: they are
         kept between calls until a variable changes. 0: nothing is kept. What does not fit is computed in every call.
