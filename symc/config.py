@@ -164,6 +164,11 @@ class Config:
         and with it in a thread of its own, which takes its place when it is there. Results of the two may differ in
         the last bits, as the compiler contracts multiplications and additions when it optimises. Functions that are in
         the cache are not built at all, and functions with a profile only once.
+    short_axes : bool
+        Whether a function whose arguments may have any shape is compiled again in its first call of more than about
+        40 microseconds, if axes of its arguments that its loops run along have 2 to 16 elements: for these lengths, and
+        any lengths of the other axes. Other calls run the first code. Results of the two may differ in the last bits,
+        as sums are added in another order; which of them runs follows from the shapes alone.
     cuda_libraries : str
         Folders, separated by the system's path separator, in which the CUDA back end looks for ``libcuda``, NVRTC,
         cuBLAS and cuDNN before it searches the installed wheels and the system's loader.
@@ -209,6 +214,7 @@ class Config:
     cpu_precision: str = "float32"
     prepared_memory: int = 1 << 30
     tiered: bool = False
+    short_axes: bool = True
     cuda_libraries: str = field(default_factory=lambda: os.environ.get("SYMC_CUDA_LIBRARIES", ""))
     cuda_device: int = 0
     cuda_memory: int = 0

@@ -67,6 +67,8 @@ class State:
         Whether convolutions hand on their maps in blocks of channels, as bfloat16.
     long : bool
         Whether axes of arguments are taken for as long as constants in slices ask for.
+    lengths : tuple of (symbol, int)
+        Lengths of axes of arguments in all calls of the code, see ``symc.runtime.short_axes``.
     prepared : list of Prepared
         Values in ``graph`` that are computed when shared variables change.
     units, stored : from fusion
@@ -84,6 +86,7 @@ class State:
     folds: bool = True
     blocks: bool = False
     long: bool = False
+    lengths: tuple[tuple[Any, int], ...] = ()
     prepared: Sequence[Prepared] = ()
     units: Sequence[Unit] = ()
     stored: set[Variable] = field(default_factory=set)
@@ -99,7 +102,8 @@ class State:
 
 def specialise_shapes(state: State) -> State:
     """Rebuild the graph with all known shapes; checks possible only at call time become guards."""
-    specialised = specialise([*state.inputs, *(s for s, _ in state.updates)], state.outputs, long=state.long)
+    inputs = [*state.inputs, *(s for s, _ in state.updates)]
+    specialised = specialise(inputs, state.outputs, long=state.long, lengths=dict(state.lengths))
     return replace(state, specialised=specialised, graph=Graph([*specialised.outputs, *specialised.values]))
 
 

@@ -12,7 +12,8 @@ runs; equalities of the symbol are checked then.
 The length of ``x[1:-1]`` is ``n - 2``, unless ``x`` has fewer than two elements. Almost no call has, so axes of inputs
 may be assumed to be as long as such constants ask for: the symbol ``n`` becomes ``m + 2``, with a length ``m`` of
 its own. Dims are simple then, and shapes are known to be equal that are. Axes of two arguments of which one might be 1,
-and broadcast, are taken for equal likewise. Other calls take code without these assumptions.
+and broadcast, are taken for equal likewise. Other calls take code without these assumptions. So do calls with other
+lengths where short axes of arguments have the lengths of an earlier call (``symc.runtime.short_axes``).
 """
 
 from __future__ import annotations
@@ -78,16 +79,20 @@ class Specialised:
 
 
 def specialise(
-    inputs: Sequence[Variable], outputs: Sequence[Variable], present: bool = True, long: bool = False
+    inputs: Sequence[Variable],
+    outputs: Sequence[Variable],
+    present: bool = True,
+    long: bool = False,
+    lengths: Mapping[Any, int] | None = None,
 ) -> Specialised:
     """Build the compiler's graph for ``outputs`` over ``inputs``; raises what ``infer`` raises.
 
     Shared variables have the shapes of their values, or with ``present=False`` those of their types. Each round
     replaces at least one symbol by an equal dim, and creates no new symbols, so the number of rounds is finite. With
     ``long``, more rounds take axes for as long as each other where one might be broadcast, and for as long as constants
-    in other dims ask for.
+    in other dims ask for. ``lengths`` are those of axes of arguments that a call will have.
     """
-    unified: dict[Any, dims.Dim] = {}
+    unified: dict[Any, dims.Dim] = dict(lengths or {})
     storages: dict[int, SharedVariable] = {}
     order = toposort(outputs, frozenset(inputs))
     if any(node.op.record.bodies for node in order):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -40,12 +41,12 @@ class Code:
         kept before.
     """
 
-    def __init__(self, owner: Definition, long: bool = False) -> None:
+    def __init__(self, owner: Definition, long: bool = False, lengths: Mapping[Any, int] | None = None) -> None:
         self.owner = owner
         self.stages: dict[str, float] = {}
         self._since = perf_counter()
         backend: Backend = owner.backend
-        self.state, self.text = planned(owner.uncompiled(long), backend, self._took)
+        self.state, self.text = planned(owner.uncompiled(long, lengths), backend, self._took)
         assert self.state.specialised is not None and self.state.program is not None
         self.graph = self.state.specialised
         self.program: Program = self.state.program

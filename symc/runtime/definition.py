@@ -69,23 +69,34 @@ class Definition:
         self.profile = Profile(name) if profile else None
         self.folds = True
 
-    def uncompiled(self, long: bool = False) -> State:
-        """The initial state of the compiler's passes; see ``State`` for ``long``."""
+    @property
+    def all_outputs(self) -> list[Variable]:
+        """The outputs, then the new values of shared variables."""
+        return [*self.outputs, *[v for _, v in self.updates]]
+
+    @property
+    def may_be_short(self) -> bool:
+        """Whether there may be code for the lengths of short axes: see ``symc.runtime.short_axes``."""
+        depends = bool(getattr(self.backend, "target", CPU).short_row)
+        return config.short_axes and depends and self.mode.rewriting == "fast_run"
+
+    def uncompiled(self, long: bool = False, lengths: Mapping[Any, int] | None = None) -> State:
+        """The initial state of the compiler's passes; see ``State`` for ``long`` and ``lengths``."""
         first = len(self.outputs)
-        outputs = [*self.outputs, *[v for _, v in self.updates]]
         updates = [(s, first + k) for k, (s, _) in enumerate(self.updates)]
         target = getattr(self.backend, "target", CPU)
         blocks = config.cpu_precision == "bfloat16" and getattr(self.backend, "multiplies_blocks", _never)()
         return State(
             self.name,
             self.inputs,
-            outputs,
+            self.all_outputs,
             updates,
             self.mode.rewriting,
             target,
             folds=self.folds,
             blocks=blocks,
             long=long,
+            lengths=tuple((lengths or {}).items()),
         )
 
     def facts(self) -> dict[str, Any]:

@@ -147,6 +147,7 @@ class Function(Definition):
         super().__init__(specs, outputs, pattern, updates, name, device, mode, allow_downcast, profile, borrowed, held)
         self._specialisations: dict[Any, Specialisation] = {}
         self._fast: Any = None
+        self._launched: Any = None
         self._specialisation: Specialisation | None = None
         try:
             self._specialise()
@@ -177,8 +178,13 @@ class Function(Definition):
             if self.profile is not None:
                 self.profile.took(perf_counter() - start, compiling=True)
         self._specialisation = specialisation
-        self._fast = self._on_held(specialisation.call) if self.mode.runs_whole else None
+        self._take_fast(specialisation)
         return specialisation
+
+    def _take_fast(self, specialisation: Specialisation) -> None:
+        """Use the fast path of this code."""
+        self._launched = specialisation.call
+        self._fast = self._on_held(self._launched) if self.mode.runs_whole else None
 
     def _on_held(self, fast: Any) -> Any:
         """The fast path of calls with arguments or results of dtypes of the language alone."""
@@ -266,6 +272,8 @@ class Function(Definition):
             results = self.mode.run(specialisation, arrays)
             if results is None and not specialisation.representable:
                 self._unfold()
+        if specialisation.call is not self._launched:  # there is code for short axes now
+            self._take_fast(specialisation)
         for spec in reversed(self.specs):  # the next values of inputs with an update follow the outputs
             if spec.update is not None:
                 value = results.pop()

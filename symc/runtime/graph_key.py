@@ -57,7 +57,8 @@ class GraphKey:
         roots = [*state.inputs, *[s for s, _ in state.updates]]
         numbers: dict[Variable, int] = {}
         graph = self._graph(state.outputs, roots, numbers)
-        settings = state.mode, self._value(state.target), state.folds, state.blocks, state.long
+        lengths = sorted((self.symbols[s], n) for s, n in state.lengths)
+        settings = state.mode, self._value(state.target), state.folds, state.blocks, state.long, lengths
         rest = state.name, settings, [p for _, p in state.updates]
         dims = self._integers(numbers)
         lines = [self._line(line) for line in self._lines]

@@ -92,7 +92,7 @@ def _place(state: State, backend: Backend) -> _Place | None:
     return None if key is None else _Place(store, _name(key.text, store), key)
 
 
-_NO_MATTER = ("cache_dir", "profile", "tiered", "exception_verbosity", "on_unused_input")
+_NO_MATTER = ("cache_dir", "profile", "tiered", "short_axes", "exception_verbosity", "on_unused_input")
 """Settings that do not change what the passes make."""
 
 

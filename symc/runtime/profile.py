@@ -151,11 +151,11 @@ class Profile:
 
     @property
     def rows(self) -> list[Row]:
-        """One ``Row`` per step, the slowest first."""
+        """One ``Row`` per step of the code that ran, the slowest first."""
         total = self.kernel_seconds or 1.0
         rows = [
             Row(r.name_of(k), r.calls, float(t), float(t) / total, b, f, tuple(dict.fromkeys(s.locations)))
-            for r in self._records
+            for r in [r for r in self._records if r.calls] or self._records
             for k, (s, t, b, f) in enumerate(zip(r.program.steps, r.times, r.bytes, r.flops))
         ]
         return sorted(rows, key=lambda row: -row.seconds)

@@ -19,6 +19,7 @@ from symc.runtime.memory_use import explained
 from symc.runtime.preparation import Compile, Preparation
 from symc.runtime.profile import costs, methods
 from symc.runtime.segments import results_to_cut
+from symc.runtime.short_axes import ShortAxes, is_enough_work, short_lengths
 from symc.runtime.turns import taken
 
 __all__ = ["Plan", "Specialisation"]
@@ -37,6 +38,10 @@ class Specialisation(Code):
         What the launcher calls for arguments that it does not know.
     compile : callable
         See ``symc.runtime.preparation``.
+    long : bool
+        Whether axes of arguments are taken for as long as constants in slices ask for.
+    lengths : mapping, optional
+        Lengths of axes of the arguments by their symbols, see ``symc.runtime.short_axes``.
 
     Attributes
     ----------
@@ -44,8 +49,15 @@ class Specialisation(Code):
         Whether scaled weights can be represented, as far as is known.
     """
 
-    def __init__(self, owner: Definition, slow: Callable[..., Any], compile: Compile, long: bool = False) -> None:
-        super().__init__(owner, long)
+    def __init__(
+        self,
+        owner: Definition,
+        slow: Callable[..., Any],
+        compile: Compile,
+        long: bool = False,
+        lengths: Mapping[Any, int] | None = None,
+    ) -> None:
+        super().__init__(owner, long, lengths)
         self._slow = slow
         self._compile = compile
         places = {
@@ -57,6 +69,9 @@ class Specialisation(Code):
         self.least = [(*places[d], m, n) for d, (m, n) in self.graph.longer.items()]
         self.same = [(*places[a], *places[b]) for a, b in self.graph.same.items()]
         self._shorter: Specialisation | None = None
+        self._long = long
+        self.lengths = [(*places[d], n) for d, n in (lengths or {}).items()]
+        self.short = ShortAxes()
         self.representable = True
         self.preparation: Preparation | None = None
         if self.state.prepared:
@@ -105,8 +120,9 @@ class Specialisation(Code):
 
     @property
     def call(self) -> Callable[..., Any] | None:
-        """The fast path of calls, if there is one."""
-        return None if self.fast is None else self.fast.call
+        """The fast path of calls, if there is one: the latest code's for short axes, which calls the others."""
+        latest = self.short.codes[-1] if self.short.codes else self
+        return None if latest.fast is None else latest.fast.call  # type: ignore[no-any-return]
 
     def fits(self) -> bool:
         """Whether the shared variables have the shapes that the code was compiled for."""
@@ -115,6 +131,8 @@ class Specialisation(Code):
     def suits(self, arrays: Sequence[Any]) -> bool:
         """Whether the arguments are as long as the code takes them to be."""
         if any(arrays[k].shape[axis] != arrays[m].shape[other] for k, axis, m, other in self.same):
+            return False
+        if any(arrays[k].shape[axis] != n for k, axis, n in self.lengths):
             return False
         return all(arrays[k].shape[axis] >= n for k, axis, _, n in self.least)
 
@@ -125,6 +143,16 @@ class Specialisation(Code):
             self._shorter = Specialisation(self.owner, self._slow, self._compile)
         return self._shorter
 
+    def _short_lengths(self, arrays: Sequence[Any]) -> dict[Any, int]:
+        """The lengths of short axes for which code of its own is worth it, if the arguments are valid."""
+        if self.lengths or self.preparation is not None or not self.owner.may_be_short:
+            return {}
+        found = short_lengths(self.owner, self.graph.unified, arrays)
+        return found if found and is_enough_work(*costs(self.program, self.plan(arrays).symbols)) else {}
+
+    def _for_lengths(self, lengths: Mapping[Any, int]) -> Specialisation:
+        return Specialisation(self.owner, self.call or self._slow, self._compile, self._long, lengths)
+
     def run(self, arrays: list[Any]) -> list[Any] | None:
         """Compute the results for these arguments, using the plan for their shapes.
 
@@ -134,6 +162,11 @@ class Specialisation(Code):
         if not self.suits(arrays):
             found = self.shorter.run(arrays)
             self.representable = self.representable and self.shorter.representable
+            return found
+        short = self.short.code_for(arrays, self._short_lengths, self._for_lengths)
+        if short is not None:
+            found = short.run(arrays)
+            self.representable = self.representable and short.representable
             return found
         try:
             return self._run(arrays)
