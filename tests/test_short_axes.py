@@ -162,3 +162,18 @@ def test_a_profile_shows_the_code_that_ran():
     f(np.ones((30_000, 3), "float32"), np.ones((5, 3), "float32"))
     assert codes(f) and f.profile.calls == 1
     assert [row.calls for row in f.profile.rows] == [1] * len(f.profile.rows)
+
+
+def test_which_code_runs_follows_from_the_shapes_alone():
+    shapes = [((9, 3), (4, 3)), ((40_000, 3), (5, 3)), ((40_000, 3), (20, 3)), ((9, 3), (5, 3)), ((40_001, 3), (5, 3))]
+    given = {s: [rng.standard_normal(n).astype("float32") for n in s] for s in shapes}
+    results, lengths = [], []
+    for order in (shapes, shapes[::-1]):
+        x, y = T.fmatrices("x", "y")
+        f = symc.function([x, y], [mixture(x, y), T.grad(mixture(x, y).sum(), x)])
+        found = {s: [v.tobytes() for v in f(*given[s])] for s in order}
+        assert found == {s: [v.tobytes() for v in f(*given[s])] for s in order[::-1]}
+        results.append(found)
+        lengths.append(sorted(sorted(n for *_, n in code.lengths) for code in codes(f)))
+    assert results[0] == results[1]
+    assert lengths[0] == lengths[1] and len(lengths[0]) == 2

@@ -4,7 +4,7 @@ How loops are best written depends on the lengths of short axes: the coordinates
 the components of a mixture are better written out, or lanes run across them. The code of a function whose arguments may
 have any shape contains a few forms and chooses in each call, but not all. So the first call that does enough work on
 axes of a few elements compiles the expressions again with these lengths, those of all other axes remaining unknown.
-Calls with other lengths run the code for any.
+Calls with other lengths, and those with little work, run the code for any.
 
 An axis of length 1 is never taken for known: it would broadcast.
 """
@@ -18,11 +18,11 @@ import numpy as np
 
 from symc.compiler.bodies import applications_inside
 from symc.errors import SymcError
-from symc.graph import Apply, dims, toposort
+from symc.graph import Apply, Variable, dims, toposort
 from symc.graph.op import Axes, Reduction, View
 from symc.runtime.definition import Definition
 
-__all__ = ["ShortAxes", "is_enough_work", "short_lengths"]
+__all__ = ["ShortAxes", "is_enough_work", "short_lengths", "symbols_that_matter"]
 
 LONGEST = 16
 """The largest number of elements of a short axis."""
@@ -36,26 +36,31 @@ LEAST_WORK = 1 << 20
 """The bytes that a call moves, and operations that it does, from which on it is worth it: about 40 microseconds."""
 
 
-def short_lengths(owner: Definition, unified: Mapping[Any, dims.Dim], arrays: Sequence[np.ndarray]) -> dict[Any, int]:
-    """The lengths of short axes of arguments on which the form of loops may depend, by their symbols.
+def symbols_that_matter(owner: Definition, unified: Mapping[Any, dims.Dim]) -> frozenset[Any]:
+    """The symbols of axes on whose lengths the form of loops may depend; none for programs of many applications.
 
     These are axes before which an array has other axes, unless they only come there by a transposition that an op
     reads, and first axes that are reduced to matrices: loops seldom depend on the number of pictures.
     """
-    short = {
-        d: n
-        for v, array in zip(owner.inputs, arrays)
-        for d, n in zip(v.type.shape, array.shape)
-        if type(d) is not int and d.is_Symbol and 1 < n <= LONGEST
-    }
-    if not short:
-        return {}
     order = toposort(owner.all_outputs, frozenset(owner.inputs))
     if len(order) > MOST_NODES:
+        return frozenset()
+    return frozenset(s for node in order for d in _inner(node) for s in dims.symbols_of(dims.substitute(d, unified)))
+
+
+def short_lengths(
+    inputs: Sequence[Variable], arrays: Sequence[np.ndarray], unified: Mapping[Any, dims.Dim], matter: frozenset[Any]
+) -> dict[Any, int]:
+    """The lengths of those axes of arguments that are short and matter, by their symbols."""
+    if not all(array.size for array in arrays):
         return {}
-    matter = {s for node in order for d in _inner(node) for s in dims.symbols_of(dims.substitute(d, unified))}
-    found = {s: n for s, n in short.items() if dims.symbols_of(dims.substitute(s, unified)) & matter}
-    return found if all(array.size for array in arrays) else {}
+    return {
+        d: n
+        for v, array in zip(inputs, arrays)
+        for d, n in zip(v.type.shape, array.shape)
+        if type(d) is not int and d.is_Symbol and 1 < n <= LONGEST
+        if matter.intersection(dims.symbols_of(dims.substitute(d, unified)))
+    }
 
 
 def _inner(node: Apply) -> list[dims.Dim]:
@@ -80,6 +85,8 @@ def is_enough_work(moved: Sequence[int], computed: Sequence[int]) -> bool:
 class ShortAxes:
     """The code of a function for given lengths of short axes.
 
+    Which code a call runs follows from its shapes, whatever calls came before, up to the limit of such codes.
+
     Attributes
     ----------
     codes : list of Specialisation
@@ -87,7 +94,8 @@ class ShortAxes:
 
     def __init__(self) -> None:
         self.codes: list[Any] = []
-        self._judged: set[Any] = set()
+        self._by_lengths: dict[frozenset[tuple[Any, int]], Any] = {}
+        self._judged: dict[Any, Any] = {}
 
     def code_for(
         self,
@@ -105,20 +113,20 @@ class ShortAxes:
         make : callable
             Compiles the code for such lengths.
         """
-        for code in self.codes:
-            if code.suits(arrays):
-                return code
         shapes = tuple([a.shape for a in arrays])
-        if shapes in self._judged or len(self.codes) >= LIMIT:
-            return None
-        if len(self._judged) >= JUDGED:
-            self._judged.clear()
-        self._judged.add(shapes)
-        found = lengths(arrays)
-        if not found:
-            return None
+        if shapes not in self._judged:
+            if len(self._judged) >= JUDGED:
+                self._judged.clear()
+            self._judged[shapes] = self._of(lengths(arrays), make)
+        return self._judged[shapes]
+
+    def _of(self, lengths: Mapping[Any, int], make: Callable[[Mapping[Any, int]], Any]) -> Any:
+        key = frozenset(lengths.items())
+        if not key or key in self._by_lengths or len(self.codes) >= LIMIT:
+            return self._by_lengths.get(key)
+        self._by_lengths[key] = None
         try:
-            made = make(found)
+            self._by_lengths[key] = made = make(lengths)
         except SymcError:  # the expressions contradict these lengths: the code for any says so, as an error of the call
             return None
         self.codes.append(made)

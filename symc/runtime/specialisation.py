@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from symc.runtime.memory_use import explained
 from symc.runtime.preparation import Compile, Preparation
 from symc.runtime.profile import costs, methods
 from symc.runtime.segments import results_to_cut
-from symc.runtime.short_axes import ShortAxes, is_enough_work, short_lengths
+from symc.runtime.short_axes import ShortAxes, is_enough_work, short_lengths, symbols_that_matter
 from symc.runtime.turns import taken
 
 __all__ = ["Plan", "Specialisation"]
@@ -143,11 +144,15 @@ class Specialisation(Code):
             self._shorter = Specialisation(self.owner, self._slow, self._compile)
         return self._shorter
 
+    @cached_property
+    def _symbols_that_matter(self) -> frozenset[Any]:
+        return symbols_that_matter(self.owner, self.graph.unified)
+
     def _short_lengths(self, arrays: Sequence[Any]) -> dict[Any, int]:
         """The lengths of short axes for which code of its own is worth it, if the arguments are valid."""
         if self.lengths or self.preparation is not None or not self.owner.may_be_short:
             return {}
-        found = short_lengths(self.owner, self.graph.unified, arrays)
+        found = short_lengths(self.owner.inputs, arrays, self.graph.unified, self._symbols_that_matter)
         return found if found and is_enough_work(*costs(self.program, self.plan(arrays).symbols)) else {}
 
     def _for_lengths(self, lengths: Mapping[Any, int]) -> Specialisation:
