@@ -1,4 +1,4 @@
-"""Loop nests of hundreds of members: a stencil of many terms is one kernel, and long chains fit into Python's stack."""
+"""Loop nests of hundreds of members: a stencil of many terms is one kernel, and long chains are divided."""
 
 import numpy as np
 import pytest
@@ -48,13 +48,14 @@ def test_a_weighted_mean_whose_weights_all_underflow():
     np.testing.assert_allclose(f(*a), want, rtol=1e-6)
 
 
-def test_a_chain_longer_than_the_stack_is_deep():
+def test_a_chain_is_divided_where_nothing_is_beside_it():
+    """Each operation waits for the one before, so the processor overlaps elements of a short loop alone."""
     x, y = T.matrix("x"), T.vector("y")
     z, n = x, 300
     for k in range(n):
         z = T.tanh(z) * (1 + k % 7 * 0.01) + (y if k % 3 else x)
     f = symc.function([x, y], z)
-    assert kernels(f) == 1
+    assert 10 <= kernels(f) <= 20
     a, b = np.random.default_rng(2).standard_normal((5, 19)).astype("float32"), np.linspace(-1, 1, 19, dtype="float32")
     want, row = a.astype("float64"), b.astype("float64")
     for k in range(n):

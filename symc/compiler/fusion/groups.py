@@ -41,7 +41,8 @@ class FusionGroup:
     in memory.
     ``placed`` are the places of stored values that are part of a larger array, ``crossed`` the sums across rows, with
     the iteration maps of their terms (``symc.compiler.fusion.crossing``). ``call`` is a library call of which the group
-    is the epilogue.
+    is the epilogue. ``chains`` are the numbers of members of the longest chain that ends with what the group stores, by
+    the value with which it begins, and for what it reads as if that was a member.
     ``machine`` is the target of their loops; ``lowered`` stores kernels shared by groups of the same form.
     """
 
@@ -55,6 +56,7 @@ class FusionGroup:
     demanded: set[Variable] = field(default_factory=set)
     placed: dict[Variable, Placement] = field(default_factory=dict)
     crossed: dict[Variable, IterationMap] = field(default_factory=dict)
+    chains: dict[Variable, int] = field(default_factory=dict)
     lowered: dict[Any, Any] = field(default_factory=dict)
     call: Apply | None = None
 
@@ -63,10 +65,21 @@ class FusionGroup:
         """The axes of the results of reductions."""
         return tuple(a for a in range(len(self.axes)) if a not in (self.inner or ()))
 
-    def has_room(self, more: int, reducing: bool = False) -> bool:
-        """Whether the group may get ``more`` members, and still be compiled fast if it has, or gets, reductions."""
-        few = reducing or self.inner is not None
-        return len(self.members) + more <= (self.machine.group_limit if few else self.machine.map_limit)
+    def has_room(self, more: int, chain: int, reducing: bool = False) -> bool:
+        """Whether the group may get ``more`` members, the longest chain with any of which is ``chain``.
+
+        Groups that have, or get, reductions must have few, to be compiled fast, and so must those that are a chain for
+        the most part: of operations each of which waits for the one before, a processor begins few ahead of time.
+        """
+        count = len(self.members) + more
+        limit = self.machine.group_limit
+        few = reducing or self.inner is not None or chain > max(limit, count // CHAINS)
+        return count <= (limit if few else self.machine.map_limit)
+
+    def chain_with(self, source: FusionGroup) -> int:
+        """The longest chain with members of ``source``, if these were members of this group."""
+        behind = max((self.chains.get(v, 1) for v in source.stored), default=1) - 1
+        return behind + max(source.chains.values(), default=1)
 
     def worth_rows(self, outer: Iterable[int], inner: Iterable[int]) -> bool:
         """Whether there are enough rows, or they are short enough, to reduce each row within one iteration."""
@@ -75,6 +88,9 @@ class FusionGroup:
         short = type(length) is int and length <= self.machine.long_row
         return short or not (type(rows) is int and rows < self.machine.min_rows)
 
+
+CHAINS = 4
+"""Steps that an operation takes: the number of chains side by side from which on there is work in all of them."""
 
 Unit = FusionGroup | Apply
 

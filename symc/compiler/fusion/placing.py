@@ -108,7 +108,8 @@ class Fusion:
             return False
         groups = {group: next(iter(maps)) for group, maps in demands.items() if len(maps) == 1}
         if len(groups) < len(demands) or not all(
-            group.has_room(1) and _covers(group, found) for group, found in groups.items()
+            group.has_room(1, group.chains[node.outputs[0]]) and _covers(group, found)
+            for group, found in groups.items()
         ):
             return False
         for group, found in groups.items():
@@ -153,7 +154,8 @@ class Fusion:
     def join(self, group: FusionGroup, node: Apply, iteration_map: IterationMap) -> bool:
         """Add ``node`` to ``group`` with the iteration map ``iteration_map``, if that is correct and worthwhile."""
         lower = node.op.record.lower
-        if not group.has_room(1, isinstance(lower, Reduction)):
+        chain = group.chains.setdefault(node.outputs[0], 1)
+        if not group.has_room(1, chain, isinstance(lower, Reduction)):
             return False
         input_iteration_map = iteration_map
         if isinstance(lower, Reduction):
@@ -172,21 +174,23 @@ class Fusion:
         self.group_of[node] = group
         if isinstance(lower, (Pointwise, Reduction)):
             for v in node.inputs:
-                self.demand(group, v, input_iteration_map)
+                self.demand(group, v, input_iteration_map, chain + 1)
         elif isinstance(lower, Axes):
-            self.demand(group, node.inputs[0], tuple(None if k is None else iteration_map[k] for k in axes_of(node)))
+            found = tuple(None if k is None else iteration_map[k] for k in axes_of(node))
+            self.demand(group, node.inputs[0], found, chain)
         else:
             for v, found in read_along(node, iteration_map):
                 base = source_of(v, self.stored)
                 if not is_inline(base) and not _covers(group, found) and not _leads(group, found):
                     self.need(base)  # few indices, for which loops would be in another order than memory
-                self.demand(group, v, found)
+                self.demand(group, v, found, chain + 1)
         return True
 
-    def demand(self, group: FusionGroup, variable: Variable, iteration_map: IterationMap) -> None:
-        """Record that ``group`` reads ``variable`` at ``iteration_map``: its producer may join."""
+    def demand(self, group: FusionGroup, variable: Variable, iteration_map: IterationMap, chain: int) -> None:
+        """Record that ``group`` reads ``variable`` at ``iteration_map``: its producer may join, with such a chain."""
         base, found = resolve(variable, iteration_map, self.stored)
         if base.owner is not None:
+            group.chains[base] = max(group.chains.get(base, 1), chain)
             self.demands.setdefault(base, {}).setdefault(group, set()).add(found)
             group.demanded.add(base)
 
@@ -211,7 +215,7 @@ def _hoist(group: FusionGroup, iteration_map: IterationMap) -> bool:
     rest = tuple(a for a in range(len(group.axes)) if a not in used)
     if group.inner is not None or not used or used != sorted(set(used)) or not group.worth_rows(used, rest):
         return False
-    if not group.has_room(1, reducing=True):
+    if not group.has_room(1, 1, reducing=True):
         return False
     if used != list(range(len(used))) and not _long_pieces(group, used):
         return False
