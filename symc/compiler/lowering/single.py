@@ -160,6 +160,26 @@ class LoopContext:
         work = None if last is None else self.size(last)
         return For(counter, self.size(dims.product(rows)), statements, kind if rows else "serial", work)
 
+    def planes(
+        self, shape: Sequence[dims.Dim], inner: range, body: Callable[[list[Expr], list[Statement]], None]
+    ) -> list[Statement]:
+        """Create a parallel loop over all axes but the ``inner`` ones, around a serial loop over each of these.
+
+        ``body(index, statements)`` fills the innermost loop.
+        """
+        inside: list[Statement] = []
+        outer = [k for k in range(len(shape)) if k not in inner]
+        counter, names = self.fresh("o"), [self.fresh("i") for _ in inner]
+        lets, position = self.spread([shape[k] for k in outer], var(counter))
+        at = dict(zip(outer, position)) | dict(zip(inner, map(var, names)))
+        body([at[k] for k in range(len(shape))], inside)
+        for name, k in zip(reversed(names), reversed(inner)):
+            inside = [For(name, self.size(shape[k]), tuple(inside), "serial")]
+        if not outer:
+            return inside
+        work = self.size(dims.product(shape[k] for k in inner))
+        return [For(counter, self.size(dims.product(shape[k] for k in outer)), (*lets, *inside), "parallel", work)]
+
     def spread(self, shape: Sequence[dims.Dim], counter: Expr) -> tuple[list[Let], list[Expr]]:
         """Compute the position on each axis from one counter over all of them; returns definitions and their names."""
         lets: list[Let] = []

@@ -12,7 +12,7 @@ from symc.graph.op import Axes, Indexed, Loops, Op, Pointwise, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, const, index, var
 from symc.loops.ir import Let, Statement
-from symc.tensor.indices.subtensor import SCATTER, order_of_writes, put
+from symc.tensor.indices.subtensor import SCATTER, loops_of_writes, put
 from symc.tensor.symbolic_dims import DIM_VALUE
 
 __all__ = ["SCATTER_OF", "Elements"]
@@ -77,22 +77,20 @@ def _build(node: Apply, ctx: Any) -> list[Statement]:
     value, *indices = op["made"].outputs
     place, axes, count = op["place"], op["axes"], indices[0].ndim
     elements = Elements(op["made"], ctx, 1)
-    by_rows = value.ndim > place + count  # whether the last axis is written as a whole
     found: list[Expr] = []
 
     def positions(at: Sequence[Expr], inside: list[Statement]) -> None:
         found[:] = [elements.element(i, at[place : place + count], inside) for i in indices]
 
     def write(at: list[Expr], inside: list[Statement]) -> None:
-        if not by_rows:
+        if not found:
             positions(at, inside)
         rest = iter([*at[:place], *at[place + count :]])
         target = ctx.flat(x, [found[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)])
         inside.append(put(node, ctx, target, elements.element(value, at, inside)))
 
-    before = positions if by_rows else None
-    loops = ctx.nest(value.type.shape, write, order_of_writes(node), simd=by_rows, before=before)
-    return [*ctx.copy(0), *elements.ahead, loops]
+    loops = loops_of_writes(node, ctx, value.type.shape, count, write, positions)
+    return [*ctx.copy(0), *elements.ahead, *loops]
 
 
 SCATTER_OF: Record = record(

@@ -40,7 +40,7 @@ __all__ = [
     "SLICE_AT",
     "WRITE_AT",
     "WRITE_SLICE",
-    "order_of_writes",
+    "loops_of_writes",
     "part",
     "part_of",
     "put",
@@ -451,9 +451,29 @@ def _scatter_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variabl
     return [of_x, of_y, *[None] * len(indices)]
 
 
-def order_of_writes(node: Apply) -> str:
+def _order_of_writes(node: Apply) -> str:
     """The kind of a scatter's loop: values are added in any order, but of replacing values the last one must stay."""
     return "serial" if node.op["replace"] else "unordered"
+
+
+def loops_of_writes(
+    node: Apply,
+    ctx: Any,
+    shape: Sequence[dims.Dim],
+    count: int,
+    write: Callable[[list[Expr], list[Statement]], None],
+    before: Callable[[list[Expr], list[Statement]], None] | None = None,
+) -> list[Statement]:
+    """The loops of a scatter of a value of this ``shape``, whose index arrays have ``count`` axes.
+
+    ``write(index, statements)`` adds what writes an element, and ``before`` what precedes each row. If the index arrays
+    choose elements of the last axis, there are no rows to write: threads have planes of their own, if there are any.
+    """
+    x, place = node.inputs[0], node.op["place"]
+    if ctx.machine.scatters and x.ndim - 1 in node.op["axes"]:
+        return ctx.planes(shape, range(place, place + count), write)  # type: ignore[no-any-return]
+    rows = len(shape) > place + count  # whether the last axis is written as a whole
+    return [ctx.nest(shape, write, _order_of_writes(node), simd=rows, before=before if rows else None)]
 
 
 def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
@@ -465,9 +485,7 @@ def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
         place = ctx.flat(x, _gather_position(node, at, lambda k, i: ctx.load(inside, k, i), 2))
         inside.append(put(node, ctx, place, value))
 
-    parts_last = y.ndim > node.op["place"] + node.inputs[2].ndim  # whether the last axis is copied as a whole
-    statements.append(ctx.nest(y.type.shape, body, order_of_writes(node), simd=parts_last))
-    return statements
+    return statements + loops_of_writes(node, ctx, y.type.shape, node.inputs[2].ndim, body)
 
 
 SCATTER: Record = record(
