@@ -27,6 +27,8 @@ __all__ = ["KernelText", "chunk_grain", "scratch_slots"]
 STACK_LIMIT = 16384
 """The largest number of scratch elements allocated on the stack."""
 SCRATCH_SLOTS = 16
+FEWEST = 8
+"""The length from which on a loop that jumps is run with vectors."""
 CHUNK_WORK = 65536
 """The estimated number of scalar operations worth running on another thread."""
 
@@ -257,7 +259,8 @@ class KernelText:
         if s.kind == "simd" and (shared := periodic(s)) is not None:
             return emit_periodic(s, shared, C.scalar, self.pointer, self.streamed)
         if s.kind == "simd" and can_vectorise(s):
-            return emit_stretches(s, C.scalar, self._simd) or self._simd(s)
+            stretches = emit_stretches(s, C.scalar, self._simd)
+            return self._simd(s) if stretches is None else self._or_scalar(s, stretches, seen)
         if s.kind == "parallel" and not self.shared_out:
             return self._parallel(s, seen)
         if s.kind == "unordered" and (few := by_elements(s)) is not None:
@@ -274,6 +277,16 @@ class KernelText:
             return together
         head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
         return [head, *self.block(s.body, seen), "}"]
+
+    def _or_scalar(self, s: For, vectors: list[str], seen: list[Statement]) -> list[str]:
+        """Lines for a loop whose length is known in a call: very short ones are run element by element."""
+        costs = (x for one in s.body if isinstance(one, (Let, Store, Accumulate)) for x in parts(one.value) if x.args)
+        if s.extent.op == "const" or not all(x.op in _CHEAP for x in costs):
+            return vectors
+        elements = emit_scalar(
+            s, C.scalar, self.element, self.dtype_of, lambda body, new: self._with_registers(body, new, seen)
+        )
+        return [f"if ({C.scalar(s.extent)} < {FEWEST}) {{", *elements, "} else {", *vectors, "}"]
 
     def _simd(self, s: For) -> list[str]:
         return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed)
