@@ -49,7 +49,7 @@ def test_shifts_of_any_axes_and_lengths(isa, dtype):
                 x = T.TensorType(dtype, (False,) * len(shape))()
                 functions[len(shape)] = symc.function([x], shifted(x, T.roll))
             ways = [functions[len(shape)]]
-            if isa == "" and dtype == "float32":
+            if isa == "" and shape in SHAPES[4::3]:
                 ways.append(symc.function([declared], shifted(declared, T.roll)))
         for f in ways:
             for got, expected in zip(f(a), want):
