@@ -350,6 +350,16 @@ def test_the_numbers_of_mrg(exact):
             streams.set_rstate(bad)
 
 
+def test_float16_numbers_of_mrg_lie_between_0_and_1(exact):
+    from symc.compat import random_streams
+
+    streams = random_streams.MRG_RandomStreams(12345)
+    found = symc.function([], streams.uniform((20_000,), dtype="float16", nstreams=1))()
+    low15 = [(n & 0x7FFF) + 1 for n in _reference_mrg([12345] * 6, 50)[1]]
+    assert found[:50].tolist() == [float(np.float16(n * float(np.float16(3.0458e-05)))) for n in low15]
+    assert found.dtype == "float16" and 0 < found.min() < 0.001 and 0.99 < found.max() < 1
+
+
 def test_recurrences_skip_ahead():
     """2**k steps at once are as many single steps, for k that can be counted."""
     from symc.compat import mrg

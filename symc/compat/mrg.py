@@ -108,6 +108,16 @@ def _numbers(states: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([x1, x2, x3, y1, y2, y3], axis=1).astype("int32"), out
 
 
+def _between_0_and_1(whole: np.ndarray, dtype: str) -> np.ndarray:
+    """The integers from 1 to M1 as numbers between 0 and 1; for float16 of their lowest 15 bits, so that none is 1."""
+    if dtype == "float16":
+        found: np.ndarray = ((whole & 0x7FFF) + 1) * float(np.float16(3.0458e-05))
+        return found.astype(dtype)
+    wide = np.dtype("float64" if dtype == "float64" else "float32")
+    factor = 2.0**-31 if wide == "float64" else np.nextafter(np.float32(2.0**-31), np.float32(0))
+    return (whole.astype(wide) * factor).astype(dtype)
+
+
 class mrg_uniform(symc.Op):  # noqa: N801 - Theano's name
     """A draw: from the states of the streams and a size, the next states and numbers between 0 and 1."""
 
@@ -138,10 +148,8 @@ class mrg_uniform(symc.Op):  # noqa: N801 - Theano's name
         """Draw."""
         states, size = inputs
         following, whole = _numbers(states, math.prod(int(n) for n in size))
-        wide = "float64" if self.dtype == "float64" else "float32"
-        factor = 2.0**-31 if wide == "float64" else np.nextafter(np.float32(2.0**-31), np.float32(0))
         output_storage[0][0] = following
-        output_storage[1][0] = (whole.astype(wide) * factor).reshape(tuple(size)).astype(self.dtype)
+        output_storage[1][0] = _between_0_and_1(whole, self.dtype).reshape(tuple(size))
 
     def connection_pattern(self, node: Any) -> list[list[bool]]:
         """A state and a size are no quantities to differentiate by."""
