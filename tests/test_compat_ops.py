@@ -905,3 +905,26 @@ def test_same_graphs_with_replacements_in_both():
         (x * x + z, x * y + t, {y: x}, False), (x * x + z, x * y + t, {y: x, t: z}, True),
     ]:  # fmt: skip
         assert is_same_graph(a, b, givens) is wanted and is_same_graph(b, a, givens) is wanted
+
+
+def test_ops_of_loops_show_their_steps():
+    """Frameworks walk into the steps of loops, for variables that they have tagged."""
+    import theano
+    import theano.tensor as tensor
+    from theano.gof import graph
+    from theano.scan_module.scan_op import Scan
+
+    x, w = tensor.dvector("x"), theano.shared(2.0)
+
+    def step(a, state, factor):
+        hidden = state * a * factor
+        hidden.tag.roles = ["hidden"]
+        return hidden + 1
+
+    out, _ = theano.scan(step, sequences=x, outputs_info=tensor.ones(()), non_sequences=w)
+    nodes = graph.io_toposort(graph.inputs([out]), [out])
+    (op,) = [node.op for node in nodes if isinstance(node.op, Scan)]
+    inside = graph.ancestors(op.outputs)
+    assert [v.tag.roles for v in inside if hasattr(v.tag, "roles")] == [["hidden"]]
+    assert len(op.inputs) == 3 and {*op.inputs} <= {*inside}
+    assert not any(hasattr(node.op, "outputs") or hasattr(node.op, "inputs") for node in nodes if node.op is not op)

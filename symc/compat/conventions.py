@@ -11,6 +11,7 @@ import numpy as np
 from symc import sparse
 from symc.compat.errors import kind_in_theano
 from symc.compat.function import mention
+from symc.compat.loops import LOOP_PARTS
 from symc.compat.numpy_streams import words_of
 from symc.compat.scalars import number_dtype
 from symc.compat.sparse import cast as cast_sparse
@@ -315,6 +316,7 @@ _METHODS: tuple[tuple[type, str, Any], ...] = (
     (Variable, "__array_function__", _apply_function),
     (Elementwise, "_of_another_number", _of_another_number),
     *PARTS,
+    *LOOP_PARTS,
     *((TensorType, name, method) for name, method in METHODS.items()),
 )
 """Methods that variables, applications and types have in Theano alone, or that differ there."""

@@ -19,7 +19,7 @@ from symc.tensor.scans.gradient import SCAN
 from symc.tensor.symbolic_dims import same_length
 
 __all__ = [
-    "IfElse", "Scan", "expand_empty", "isNaN_or_Inf_or_None", "map_variables", "rebuild_collect_shared",
+    "IfElse", "LOOP_PARTS", "Scan", "expand_empty", "isNaN_or_Inf_or_None", "map_variables", "rebuild_collect_shared",
     "shape_of_variables", "traverse",
 ]  # fmt: skip
 
@@ -37,6 +37,24 @@ class Scan(metaclass=_Loop):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise TypeError("Scan: write theano.scan, the only way to make a loop")
+
+
+def _of_step(name: str) -> property:
+    """The variables of the step of a loop; other ops have no such attribute."""
+
+    def found(op: Op) -> list[Variable]:
+        if not isinstance(op, Scan):
+            raise AttributeError(f"{op} has no attribute {name!r}")
+        return list(getattr(op[op.record.bodies[0]], name))
+
+    return property(found)
+
+
+LOOP_PARTS: tuple[tuple[type, str, Any], ...] = (
+    (Op, "inputs", _of_step("inputs")),
+    (Op, "outputs", _of_step("outputs")),
+)
+"""Attributes that the op of a loop has in Theano: what its step reads and computes."""
 
 
 class IfElse(OpClass):
