@@ -928,3 +928,46 @@ def test_ops_of_loops_show_their_steps():
     assert [v.tag.roles for v in inside if hasattr(v.tag, "roles")] == [["hidden"]]
     assert len(op.inputs) == 3 and {*op.inputs} <= {*inside}
     assert not any(hasattr(node.op, "outputs") or hasattr(node.op, "inputs") for node in nodes if node.op is not op)
+
+
+def test_parameters_of_ops_by_name():
+    import theano.tensor as tensor
+
+    b, i, n = tensor.bscalar(), tensor.iscalar(), tensor.lscalar()
+    assert tensor.opt.MakeVector(dtype="float64")(b, i).dtype == "float64"
+    assert tensor.opt.MakeVector(dtype="int16")().eval().shape == (0,)
+    assert tensor.basic.ARange(dtype="float32")(n, 5, 1).dtype == "float32"
+    assert tensor.Eye(dtype="int8")(3, 3, 0).dtype == "int8"
+    assert tensor.Reshape(ndim=2)(tensor.vector(), [2, -1]).ndim == 2
+    assert tensor.AllocEmpty(dtype="int32")(n).dtype == "int32"
+    found = computed(lambda v: tensor.Split(len_splits=2)(v, 0, [2, 3]), V)
+    assert [list(part) for part in found] == [list(V[:2]), list(V[2:])]
+
+
+def test_floats_are_truncated_where_they_are_written_into_integers():
+    import theano.tensor as tensor
+
+    x, v = np.arange(12, dtype="int8").reshape(3, 4), np.array([1.7, -2.9, 3.0, 100.5])
+    wanted = x.copy()
+    wanted[1] = v
+    ops = tensor.subtensor
+    assert np.array_equal(computed(lambda x, v: tensor.set_subtensor(x[1], v), x, v), wanted)
+    assert np.array_equal(computed(lambda x, v: ops.inc_subtensor(x[1], v, set_instead_of_inc=True), x, v), wanted)
+    assert np.array_equal(computed(lambda x, v: ops.advanced_set_subtensor1(x, v[None], [1]), x, v), wanted)
+    assert computed(lambda x: tensor.set_subtensor(x[0, 0], 2.5), x)[0, 0] == 2
+    with pytest.raises(TypeError, match="without a loss"):
+        tensor.inc_subtensor(tensor.bmatrix()[0], tensor.dvector())
+
+
+def test_entries_that_an_index_passes_over_are_used():
+    import theano
+    import theano.tensor as tensor
+
+    x, y, z = tensor.lscalars("xyz")
+    stacked = tensor.stack([x, y * 2, z])
+    f = theano.function([x, y, z], [stacked[0], stacked[:2], stacked[-1]])
+    assert [np.asarray(v).tolist() for v in f(1, 2, 3)] == [1, [1, 4], 3]
+    assert theano.function([x, y, z], stacked[0])(1, 2, 3) == 1
+    v, unused = tensor.dvector("v"), tensor.dvector("unused")
+    with pytest.raises(ValueError, match="not used"):
+        theano.function([v, unused], v.shape[0])

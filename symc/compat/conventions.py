@@ -32,7 +32,7 @@ from symc.tensor.basic import as_tensor
 from symc.tensor.complex_numbers.parts import held as made_of
 from symc.tensor.complex_numbers.parts import imag, real
 from symc.tensor.complex_numbers.rules import RULES
-from symc.tensor.joining import stack
+from symc.tensor.joining import JOIN, stack
 from symc.tensor.keywords import also_named
 from symc.tensor.linalg import dot
 from symc.tensor.pointwise import Elementwise
@@ -42,6 +42,7 @@ from symc.tensor.reduce import MAX, MIN
 from symc.tensor.reduce import max as largest
 from symc.tensor.reduce import min as smallest
 from symc.tensor.special import bessel
+from symc.tensor.symbolic_dims import SHAPE_I
 
 __all__ = ["TheanoRules", "adopt", "restore"]
 
@@ -176,7 +177,24 @@ def _indexed(self: Variable, item: Any) -> Variable:
         plain = all(e is None or isinstance(e, slice) for e in items)
         if plain and rest and all(rest) and _written_by_the_program(_OPERATORS):
             self = self.dimshuffle(*range(named))
-    return _own_item(self, item)
+    found = _own_item(self, item)
+    if (
+        self.owner is not None
+        and self.owner.op.record is JOIN
+        and (found.owner is None or self not in found.owner.inputs)
+    ):
+        mention(_joined(self))  # entries that the index passes over are inputs of the graph nonetheless
+    return found
+
+
+def _joined(v: Variable) -> list[Variable]:
+    """What a joined tensor consists of, without lengths of other tensors."""
+    parts = [] if v.owner is None else v.owner.inputs
+    return [x for x in parts if not any(u.owner and u.owner.op.record is SHAPE_I for u in _below(x))]
+
+
+def _below(v: Variable) -> list[Variable]:
+    return [v] if v.owner is None else [v, *v.owner.inputs]
 
 
 _own_item: Any = vars(Variable)["__getitem__"]

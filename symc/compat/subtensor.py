@@ -9,6 +9,7 @@ from typing import Any
 import symc.tensor as T
 from symc.compat.op_class import OpClass
 from symc.graph import Variable
+from symc.graph.dtypes import is_float
 from symc.tensor.indices.stretching import stretch, stretch_together
 
 _any: Any = T
@@ -22,13 +23,19 @@ __all__ = [
     "advanced_subtensor1", "choose", "get_canonical_form_slice", "get_idx_list", "inc_subtensor", "set_subtensor",
 ]  # fmt: skip
 
+T_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 AdvancedIndexingError = TypeError
 AdvancedBooleanIndexingError = TypeError
 
 
 def set_subtensor(x: Any, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Variable:
-    """``T.set_subtensor``: whether memory is overwritten is the compiler's decision."""
-    return T.set_subtensor(x, y)
+    """``T.set_subtensor``; floats are truncated to write them into integers, as by NumPy.
+
+    Whether memory is overwritten is the compiler's decision.
+    """
+    y = T.as_tensor_variable(y)
+    truncated = isinstance(x, Variable) and x.dtype in T_INTEGERS and is_float(y.dtype)
+    return T.set_subtensor(x, T.cast(y, x.dtype) if truncated else y)
 
 
 def inc_subtensor(
@@ -38,8 +45,8 @@ def inc_subtensor(
     set_instead_of_inc: bool = False,
     tolerate_inplace_aliasing: bool = False,
 ) -> Variable:
-    """``T.inc_subtensor``, or with ``set_instead_of_inc`` ``T.set_subtensor``."""
-    return (T.set_subtensor if set_instead_of_inc else T.inc_subtensor)(x, y)
+    """``T.inc_subtensor``, or with ``set_instead_of_inc`` ``set_subtensor``."""
+    return (set_subtensor if set_instead_of_inc else T.inc_subtensor)(x, y)
 
 
 def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Variable:
@@ -104,7 +111,7 @@ class BaseAdvancedIncSubtensor(OpClass):
     takes = {"inplace": False, "set_instead_of_inc": False}
 
     def __call__(self, x: Any, y: Any, *indices: Any) -> Variable:
-        write = T.set_subtensor if self.set_instead_of_inc else T.inc_subtensor
+        write = set_subtensor if self.set_instead_of_inc else T.inc_subtensor
         return write(T.as_tensor_variable(x)[tuple(indices)], y)
 
 
@@ -124,7 +131,6 @@ class AdvancedBooleanIncSubtensor(BaseAdvancedIncSubtensor):
     """``AdvancedBooleanIncSubtensor()(x, y, *indices)``: the same for masks."""
 
 
-T_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 advanced_subtensor, advanced_subtensor1 = AdvancedSubtensor(), AdvancedSubtensor1()
 advanced_boolean_subtensor = AdvancedBooleanSubtensor()
 advanced_inc_subtensor, advanced_inc_subtensor1 = AdvancedIncSubtensor(), AdvancedIncSubtensor1()

@@ -167,6 +167,10 @@ class Call(metaclass=_ByRecord):
         self.parameters = parameters
         self.named = named
 
+    def parameter(self, name: str, default: Any = None) -> Any:
+        """The first parameter, which is called ``name``."""
+        return self.parameters[0] if self.parameters else self.named.get(name, default)
+
     def make_node(self, *inputs: Any) -> Any:
         """The application of the op."""
         return self(*inputs).owner
@@ -222,7 +226,7 @@ class Reshape(Call):
     examples = staticmethod(lambda: [_any.reshape(_any.matrix(), (-1,))])
 
     def __call__(self, *inputs: Any) -> Variable:
-        return T.reshape(inputs[0], inputs[1], self.parameters[0])
+        return T.reshape(inputs[0], inputs[1], self.parameter("ndim"))
 
 
 class Join(Call):
@@ -239,7 +243,7 @@ class Split(Call):
 
     def __call__(self, *inputs: Any) -> Any:
         x, axis, sizes = inputs
-        return T.split(x, sizes, self.parameters[0], axis)
+        return T.split(x, sizes, self.parameter("len_splits"), axis)
 
 
 class Rebroadcast(Call):
@@ -265,7 +269,7 @@ class AllocEmpty(Call):
     """``AllocEmpty(dtype)(*shape)``: zeros, since no memory is handed out unset."""
 
     def __call__(self, *inputs: Any) -> Variable:
-        return T.zeros(inputs, dtype=self.parameters[0])
+        return T.zeros(inputs, dtype=self.parameter("dtype"))
 
 
 class ARange(Call):
@@ -275,7 +279,7 @@ class ARange(Call):
 
     def __call__(self, *inputs: Any) -> Variable:
         start, stop, step = inputs
-        return T.arange(start, stop, step, self.parameters[0])
+        return T.arange(start, stop, step, self.parameter("dtype"))
 
 
 class Eye(Call):
@@ -285,15 +289,18 @@ class Eye(Call):
 
     def __call__(self, *inputs: Any) -> Variable:
         n, m, k = inputs
-        return T.eye(n, m, k, self.parameters[0] if self.parameters else None)
+        return T.eye(n, m, k, self.parameter("dtype"))
 
 
 class MakeVector(Call):
     """``MakeVector(dtype)(*scalars)`` is the vector of the scalars."""
 
     def __call__(self, *inputs: Any) -> Variable:
+        dtype = self.parameter("dtype")
+        if not inputs:
+            return T.zeros((0,), dtype or "int64")
         found = T.stack([T.as_tensor_variable(v) for v in inputs])
-        return T.cast(found, self.parameters[0]) if self.parameters else found
+        return found if dtype is None else T.cast(found, dtype)
 
 
 class MatrixInverse(Call):
@@ -351,7 +358,7 @@ class Subtensor(Call):
     examples = staticmethod(lambda: [_any.vector()[1:], _any.vector()[_any.lscalar() :]])
 
     def __call__(self, *inputs: Any) -> Variable:
-        return T.as_tensor_variable(inputs[0])[tuple(self.parameters[0])]
+        return T.as_tensor_variable(inputs[0])[tuple(self.parameter("idx_list"))]
 
 
 class IncSubtensor(Call):
@@ -363,6 +370,7 @@ class IncSubtensor(Call):
 
     def __call__(self, *inputs: Any) -> Variable:
         x, y = inputs[:2]
-        at = T.as_tensor_variable(x)[tuple(self.parameters[0])]
-        write = T.set_subtensor if self.named.get("set_instead_of_inc") else T.inc_subtensor
-        return write(at, y)
+        at = T.as_tensor_variable(x)[tuple(self.parameter("idx_list"))]
+        from symc.compat.subtensor import inc_subtensor  # which imports this module
+
+        return inc_subtensor(at, y, set_instead_of_inc=bool(self.named.get("set_instead_of_inc")))
