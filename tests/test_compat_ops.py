@@ -971,3 +971,23 @@ def test_entries_that_an_index_passes_over_are_used():
     v, unused = tensor.dvector("v"), tensor.dvector("unused")
     with pytest.raises(ValueError, match="not used"):
         theano.function([v, unused], v.shape[0])
+
+
+def test_integers_of_numpy_keep_their_dtype():
+    import theano.tensor as tensor
+
+    b, i, f = np.array([127, -128], "int8"), np.array([5, 6], "int32"), np.array([1.5], "float32")
+    for number in (np.int64(1), np.array(1), np.int32(2), np.uint8(200), np.int8(1)):
+        typed = np.asarray(number).reshape(1)
+        for x in (b, i, f):
+            for symbolic, plain in [(symc.tensor.add, np.add), (tensor.mul, np.multiply), (tensor.maximum, np.maximum)]:
+                found, wanted = computed(lambda v: symbolic(v, number), x), plain(x, typed)  # noqa: B023
+                assert found.dtype == wanted.dtype and np.array_equal(found, wanted)
+    assert computed(lambda x: x + np.int64(1), b).tolist() == [128, -127]
+    assert computed(lambda x: np.int64(1) + x, b).tolist() == [128, -127]
+    assert (np.int64(2) * tensor.bvector()).dtype == "int64" and np.exp(tensor.bvector()).dtype == "float32"
+    assert (
+        np.allclose(computed(lambda x: np.array([1, 2]) * x, i), [5, 12])
+        and np.cbrt(tensor.fvector()).dtype == "float32"
+    )
+    assert (tensor.bvector() + 1).dtype == "int8" and tensor.bvector()[np.int64(0)].dtype == "int8"

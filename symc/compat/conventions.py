@@ -35,6 +35,7 @@ from symc.tensor.complex_numbers.rules import RULES
 from symc.tensor.joining import JOIN, stack
 from symc.tensor.keywords import also_named
 from symc.tensor.linalg import dot
+from symc.tensor.numpy_functions import UFUNCS
 from symc.tensor.pointwise import Elementwise
 from symc.tensor.random_numbers.choices import Choices
 from symc.tensor.random_numbers.states import state_of
@@ -158,9 +159,14 @@ def _make_shared(
 
 
 def _make_constant(self: Constant, data: Any, dtype: Any = None, name: str | None = None, weak: bool = False) -> None:
-    """Create a constant from Theano's arguments, which begin with a type, or from those of symc."""
+    """Create a constant from Theano's arguments, which begin with a type, or from those of symc.
+
+    An integer that has a dtype of NumPy keeps it: int8 plus ``np.int64(1)`` is int64, and does not overflow.
+    """
     if isinstance(data, TensorType):
         data, dtype = dtype, data.dtype
+    if weak and isinstance(data, (np.integer, np.ndarray)) and data.dtype.kind in "iu":
+        weak = not _written_by_the_program(_FUNCTIONS)
     _own_constant(self, data, dtype, name, weak)
 
 
@@ -282,6 +288,19 @@ def _random_integers(
 _own_integers: Any = vars(Choices)["random_integers"]
 
 
+def _apply_ufunc(self: Variable, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+    """Apply an elementwise function of NumPy by the rule of operators: ``np.int64(1) * x`` is ``x * np.int64(1)``."""
+    name = str(ufunc.__name__)
+    function = UFUNCS.get(name) if getattr(np, name, None) is ufunc else None
+    compared = name in ("equal", "not_equal")
+    if method == "__call__" and not options and not compared and isinstance(function, Elementwise):
+        return function(*operands)
+    return _own_apply_ufunc(self, ufunc, method, *operands, **options)
+
+
+_own_apply_ufunc: Any = vars(Variable)["__array_ufunc__"]
+
+
 def _apply_function(self: Variable, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Apply a function of NumPy; ``np.atleast_1d(x)`` is a list of ``x``, by which programs accept one or several."""
     if function is np.atleast_1d and len(args) == 1 and isinstance(args[0], Variable):
@@ -331,6 +350,7 @@ _METHODS: tuple[tuple[type, str, Any], ...] = (
     (sparse.SparseVariable, "shape", property(_shape_of_sparse)),
     (sparse.SparseVariable, "astype", cast_sparse),
     (Choices, "random_integers", _random_integers),
+    (Variable, "__array_ufunc__", _apply_ufunc),
     (Variable, "__array_function__", _apply_function),
     (Elementwise, "_of_another_number", _of_another_number),
     *PARTS,
