@@ -8,7 +8,7 @@ long as each other in almost all calls, too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sympy
@@ -16,15 +16,73 @@ import sympy
 from symc.compiler.rewrite.algebra import record_of
 from symc.compiler.rewrite.engine import constant_value
 from symc.compiler.rewrite.ops import DIM_VALUE, FLOOR_DIV, MAXIMUM
+from symc.compiler.unification import Rebuilt, together, unify
+from symc.errors import ShapeError
 from symc.graph import Apply, Variable, dims, toposort
 from symc.graph.body import Body
 from symc.graph.dim_parts import subexpressions
 from symc.tensor.indices.stretching import STRETCH_AT, UNSTRETCH_AT
 
-__all__ = ["equal_lengths", "least_lengths"]
+__all__ = ["equal_lengths", "least_lengths", "with_equal_lengths", "with_long_axes"]
 
 MOST = 64
 """The longest axis that is taken for granted."""
+ROUNDS = 3
+"""How often axes are taken for longer, before it is asked again for how long they must be."""
+
+Build = Callable[[Mapping[Any, dims.Dim]], Rebuilt]
+
+
+def with_equal_lengths(built: Rebuilt, build: Build, axes: Collection[Any]) -> tuple[Rebuilt, dict[Any, Any]]:
+    """Build a graph again with the axes as long as each other that ``equal_lengths`` finds, unless they cannot be."""
+    same = equal_lengths(built.outputs, axes)
+    if not same:
+        return built, {}
+    try:
+        return build(together(built.unified, same)), same
+    except ShapeError:  # they are different
+        return built, {}
+
+
+def with_long_axes(built: Rebuilt, build: Build, axes: set[Any]) -> tuple[Rebuilt, dict[Any, tuple[Any, int]]]:
+    """Build a graph again with axes that are as long as constants ask for.
+
+    Parameters
+    ----------
+    built : Rebuilt
+        The graph with axes of any length.
+    build : callable
+        Builds it with some symbols replaced.
+    axes : set
+        The symbols of axes of arguments.
+
+    Returns
+    -------
+    Rebuilt
+    dict
+        Maps the symbols of these axes to pairs of a new symbol and the number that is added to it.
+    """
+    long: dict[Any, tuple[Any, int]] = {}
+    asked: dict[Any, int] = {}
+    found = built
+    try:
+        for _ in range(ROUNDS):  # lengths of parts of parts are known to be simple in a second round
+            names = {m: s for s, (m, _) in long.items()}
+            shapes = {d for v in found.sources.values() for d in v.type.shape}
+            least = least_lengths(found.outputs, names.keys() | shapes & axes)
+            if not least:
+                break
+            for s, n in least.items():
+                asked[names.get(s, s)] = asked.get(names.get(s, s), 0) + n
+            long = {s: (dims.new_symbol(s.name), n) for s, n in asked.items()}
+            found = build(together(built.unified, {s: dims.add(m, n) for s, (m, n) in long.items()}))
+        if long:
+            fresh = unify(found.guards, found.unified, {m for m, _ in long.values()}, found.level.everywhere)
+            if fresh:  # where n - 2 must be 2, all lengths are 4 of which the guard lets a call pass
+                found = build(together(found.unified, fresh))
+        return found, long
+    except ShapeError:  # the expressions fit shorter arguments alone
+        return built, {}
 
 
 def least_lengths(outputs: Sequence[Variable], axes: Collection[Any]) -> dict[Any, int]:

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symc.compiler.bodies import opened, with_bodies
-from symc.compiler.least_lengths import equal_lengths, least_lengths
-from symc.compiler.unification import unify
+from symc.compiler.least_lengths import with_equal_lengths, with_long_axes
+from symc.compiler.unification import Rebuilt, together, unify
 from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import ShapeError, building_at, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
@@ -35,10 +35,6 @@ from symc.graph.types import TensorType
 from symc.tensor.symbolic_dims import value_symbols
 
 __all__ = ["Specialised", "only_shared_values_disagree", "specialise"]
-
-
-ROUNDS = 3
-"""How often axes are taken for longer, before it is asked again for how long they must be."""
 
 
 @dataclass
@@ -92,7 +88,6 @@ def specialise(
     ``long``, more rounds take axes for as long as each other where one might be broadcast, and for as long as constants
     in other dims ask for. ``lengths`` are those of axes of arguments that a call will have.
     """
-    unified: dict[Any, dims.Dim] = dict(lengths or {})
     storages: dict[int, SharedVariable] = {}
     order = toposort(outputs, frozenset(inputs))
     if any(node.op.record.bodies for node in order):
@@ -101,64 +96,33 @@ def specialise(
     leaves = _leaves(inputs, outputs, order)
     guards: list[Guard] = []
 
-    def rebuilt(
-        unified: Mapping[Any, dims.Dim],
-    ) -> tuple[dict[Variable, Variable], _Level, list[Variable], list[Guard]]:
+    def build(unified: Mapping[Any, dims.Dim]) -> Rebuilt:
         sources: dict[Variable, Variable] = {}
         for leaf in leaves:
             sources[leaf] = _source(leaf, unified, sources, storages, present)
         level = _Level(unified)
         with collecting() as found:
             made = level.rebuild(outputs, sources, order)
-        return sources, level, made, found
+        return Rebuilt(unified, sources, level, made, found)
 
+    built = build(dict(lengths or {}))
     while True:
-        sources, level, made, found = rebuilt(unified)
-        guards += found  # in the original symbols, which messages and calls use
-        axes = {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)} - level.values.keys()
-        fresh = unify(found, unified, axes, level.everywhere)
+        guards += built.guards  # in the original symbols, which messages and calls use
+        axes = built.symbols() - built.level.values.keys()
+        fresh = unify(built.guards, built.unified, axes, built.level.everywhere)
         if not fresh:
             break
-        unified = _with(unified, fresh)
+        built = build(together(built.unified, fresh))
     known = {s for v in leaves for d in v.type.shape for s in dims.symbols_of(d)} | axes
     same: dict[Any, Any] = {}
-    if long and (same := equal_lengths(made, axes & {d for v in inputs for d in v.type.shape})):
-        assumed = _with(unified, same)
-        try:
-            sources, level, made, _ = rebuilt(assumed)
-            unified = assumed
-        except ShapeError:  # they are different
-            same = {}
     longer: dict[Any, tuple[Any, int]] = {}
-    asked: dict[Any, int] = {}
-    try:
-        for _ in range(ROUNDS if long else 0):  # lengths of parts of parts are known to be simple in a second round
-            names = {m: s for s, (m, _) in longer.items()}
-            least = least_lengths(made, names.keys() | {d for v in sources.values() for d in v.type.shape} & axes)
-            if not least:
-                break
-            for s, n in least.items():
-                asked[names.get(s, s)] = asked.get(names.get(s, s), 0) + n
-            longer = {s: (dims.new_symbol(s.name), n) for s, n in asked.items()}
-            assumed = _with(unified, {s: dims.add(m, n) for s, (m, n) in longer.items()})
-            sources, level, made, found = rebuilt(assumed)
-        if longer:
-            fresh = unify(found, assumed, {m for m, _ in longer.values()}, level.everywhere)
-            if fresh:  # where n - 2 must be 2, all lengths are 4 of which the guard lets a call pass
-                assumed = _with(assumed, fresh)
-                sources, level, made, _ = rebuilt(assumed)
-            unified = assumed
-    except ShapeError:  # the expressions fit shorter arguments alone
-        sources, level, made, _ = rebuilt(unified)
-        longer = {}
-    plain, late = _sorted(guards, known, set(level.everywhere))
-    symbols, values = level.needed([*made, *sources.values()], late)
-    return Specialised(sources, made, plain, symbols, values, late, unified, longer, same)
-
-
-def _with(unified: Mapping[Any, dims.Dim], fresh: Mapping[Any, dims.Dim]) -> dict[Any, dims.Dim]:
-    """The replacements of symbols together with further ones."""
-    return {k: dims.substitute(v, fresh) for k, v in unified.items()} | dict(fresh)
+    if long:
+        built, same = with_equal_lengths(built, build, axes & {d for v in inputs for d in v.type.shape})
+        built, longer = with_long_axes(built, build, axes)
+    plain, late = _sorted(guards, known, set(built.level.everywhere))
+    symbols, values = built.level.needed([*built.outputs, *built.sources.values()], late)
+    unified = dict(built.unified)
+    return Specialised(built.sources, built.outputs, plain, symbols, values, late, unified, longer, same)
 
 
 def only_shared_values_disagree(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> bool:

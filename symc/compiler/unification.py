@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from symc.graph import dims
+from symc.graph import Variable, dims
 from symc.graph.dim_bounds import only_lengths
 from symc.graph.guards import Guard
 
-__all__ = ["unify"]
+__all__ = ["Rebuilt", "together", "unify"]
+
+
+class Rebuilt(NamedTuple):
+    """A graph that was built again with some symbols replaced.
+
+    Attributes
+    ----------
+    unified : mapping
+        The replacements.
+    sources : dict
+        The new variables in place of the leaves.
+    level : object
+        What is known of symbols that are values of integers, see ``symc.compiler.shape_specialisation``.
+    outputs : list of Variable
+    guards : list of Guard
+        What the ops required.
+    """
+
+    unified: Mapping[Any, dims.Dim]
+    sources: dict[Variable, Variable]
+    level: Any
+    outputs: list[Variable]
+    guards: list[Guard]
+
+    def symbols(self) -> set[Any]:
+        """The symbols in the shapes of the leaves."""
+        return {s for v in self.sources.values() for d in v.type.shape for s in dims.symbols_of(d)}
+
+
+def together(unified: Mapping[Any, dims.Dim], fresh: Mapping[Any, dims.Dim]) -> dict[Any, dims.Dim]:
+    """The replacements of symbols together with further ones."""
+    return {k: dims.substitute(v, fresh) for k, v in unified.items()} | dict(fresh)
 
 
 def unify(
