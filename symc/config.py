@@ -166,9 +166,10 @@ class Config:
         the cache are not built at all, and functions with a profile only once.
     short_axes : bool
         Whether a function whose arguments may have any shape is compiled again in its first call of more than about
-        40 microseconds, if axes of its arguments that its loops run along have 2 to 16 elements: for these lengths, and
-        any lengths of the other axes. Other calls run the first code. Results of the two may differ in the last bits,
-        as sums are added in another order; which of them runs follows from the shapes alone.
+        40 microseconds, if axes of its arguments that its loops run along have 2 to 16 elements (in the steps of a
+        ``scan``, up to 1024): for these lengths, and any lengths of the other axes. Other calls run the first code.
+        Results of the two may differ in the last bits, as sums are added in another order; which of them runs follows
+        from the shapes alone.
     cuda_libraries : str
         Folders, separated by the system's path separator, in which the CUDA back end looks for ``libcuda``, NVRTC,
         cuBLAS and cuDNN before it searches the installed wheels and the system's loader.

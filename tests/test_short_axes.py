@@ -177,3 +177,21 @@ def test_which_code_runs_follows_from_the_shapes_alone():
         lengths.append(sorted(sorted(n for *_, n in code.lengths) for code in codes(f)))
     assert results[0] == results[1]
     assert lengths[0] == lengths[1] and len(lengths[0]) == 2
+
+
+def test_the_widths_of_states_count_in_the_steps_of_loops():
+    """Longer ones too, since threads can have rows of their own then; the numbers of rows and of steps do not."""
+    x, h, w = T.dtensor3("x"), T.dmatrix("h"), T.dmatrix("w")
+    last, _ = symc.scan(lambda row, s, w: T.tanh(T.dot(s, w) + row), sequences=x, outputs_info=[h], non_sequences=[w])
+    f = symc.function([x, h, w], last[-1])
+    for steps, rows, width in [(20, 33, 60), (31, 40, 60), (2, 3, 60), (20, 33, 40)]:
+        a, s, m = (
+            rng.standard_normal((steps, rows, width)),
+            np.zeros((rows, width)),
+            rng.standard_normal((width, width)),
+        )
+        want = s
+        for row in a:
+            want = np.tanh(want @ m / 9 + row)
+        np.testing.assert_allclose(f(a, s, m / 9), want, rtol=1e-9, atol=1e-12)
+    assert [{n for *_, n in code.lengths} for code in codes(f)] == [{60}, {40}]

@@ -11,7 +11,7 @@ An axis of length 1 is never taken for known: it would broadcast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ __all__ = ["ShortAxes", "is_enough_work", "short_lengths", "symbols_that_matter"
 
 LONGEST = 16
 """The largest number of elements of a short axis."""
+LONGEST_IN_STEPS = 1024
+"""The same of an axis along which the steps of loops go."""
 LIMIT = 4
 """The number of combinations of lengths for which a function has code of its own."""
 JUDGED = 128
@@ -36,44 +38,57 @@ LEAST_WORK = 1 << 20
 """The bytes that a call moves, and operations that it does, from which on it is worth it: about 40 microseconds."""
 
 
-def symbols_that_matter(owner: Definition, unified: Mapping[Any, dims.Dim]) -> frozenset[Any]:
-    """The symbols of axes on whose lengths the form of loops may depend; none for programs of many applications.
+def symbols_that_matter(owner: Definition, unified: Mapping[Any, dims.Dim]) -> dict[Any, int]:
+    """The symbols of axes on whose lengths the form of loops may depend, and the length up to which it does.
 
     These are axes before which an array has other axes, unless they only come there by a transposition that an op
-    reads, and first axes that are reduced to matrices: loops seldom depend on the number of pictures.
+    reads, and first axes that are reduced to matrices: loops seldom depend on the number of pictures. In the steps of
+    loops, threads can have rows of their own if the lengths of rows are known, so that longer ones count. Programs of
+    many applications have none.
     """
     order = toposort(owner.all_outputs, frozenset(owner.inputs))
+    found: dict[Any, int] = {}
     if len(order) > MOST_NODES:
-        return frozenset()
-    return frozenset(s for node in order for d in _inner(node) for s in dims.symbols_of(dims.substitute(d, unified)))
+        return found
+
+    def count(axes: Iterable[dims.Dim], longest: int) -> None:
+        for symbol in {s for d in axes for s in dims.symbols_of(dims.substitute(d, unified))}:
+            found[symbol] = max(found.get(symbol, 0), longest)
+
+    count((d for node in order for d in _inner(node)), LONGEST)
+    count((d for node in order for inside in applications_inside(node.op) for d in _inner(inside)), LONGEST_IN_STEPS)
+    return found
 
 
 def short_lengths(
-    inputs: Sequence[Variable], arrays: Sequence[np.ndarray], unified: Mapping[Any, dims.Dim], matter: frozenset[Any]
+    inputs: Sequence[Variable], arrays: Sequence[np.ndarray], unified: Mapping[Any, dims.Dim], matter: Mapping[Any, int]
 ) -> dict[Any, int]:
     """The lengths of those axes of arguments that are short and matter, by their symbols."""
     if not all(array.size for array in arrays):
         return {}
-    return {
+    lengths = {
         d: n
         for v, array in zip(inputs, arrays)
         for d, n in zip(v.type.shape, array.shape)
-        if type(d) is not int and d.is_Symbol and 1 < n <= LONGEST
-        if matter.intersection(dims.symbols_of(dims.substitute(d, unified)))
+        if type(d) is not int and d.is_Symbol and 1 < n <= LONGEST_IN_STEPS
     }
+
+    def longest(symbol: Any) -> int:
+        return max([matter.get(s, 0) for s in dims.symbols_of(dims.substitute(symbol, unified))], default=0)
+
+    return {symbol: n for symbol, n in lengths.items() if n <= longest(symbol)}
 
 
 def _inner(node: Apply) -> list[dims.Dim]:
-    """The axes of an application on which the form of its loops may depend, also in its bodies."""
+    """The axes of an application on which the form of its loops may depend."""
     found: list[dims.Dim] = []
-    for inside in (node, *applications_inside(node.op)):
-        if isinstance(inside.op.record.lower, (Axes, View)):
-            continue
-        for v in (*inside.inputs, *inside.outputs):
-            if v.owner is None or not isinstance(v.owner.op.record.lower, (Axes, View)):
-                found += v.type.shape[1:]
-        if isinstance(inside.op.record.lower, Reduction) and inside.outputs[0].ndim > 1 and 0 in inside.op["axes"]:
-            found.append(inside.inputs[0].type.shape[0])
+    if isinstance(node.op.record.lower, (Axes, View)):
+        return found
+    for v in (*node.inputs, *node.outputs):
+        if v.owner is None or not isinstance(v.owner.op.record.lower, (Axes, View)):
+            found += v.type.shape[1:]
+    if isinstance(node.op.record.lower, Reduction) and node.outputs[0].ndim > 1 and 0 in node.op["axes"]:
+        found.append(node.inputs[0].type.shape[0])
     return found
 
 

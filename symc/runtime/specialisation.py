@@ -145,7 +145,7 @@ class Specialisation(Code):
         return self._shorter
 
     @cached_property
-    def _symbols_that_matter(self) -> frozenset[Any]:
+    def _symbols_that_matter(self) -> dict[Any, int]:
         return symbols_that_matter(self.owner, self.graph.unified)
 
     def _short_lengths(self, arrays: Sequence[Any]) -> dict[Any, int]:
