@@ -31,7 +31,7 @@ LONGEST_IN_STEPS = 1024
 LIMIT = 4
 """The number of combinations of lengths for which a function has code of its own."""
 JUDGED = 128
-"""The number of combinations of shapes that are known to need none."""
+"""The number of combinations of shapes whose code is known."""
 MOST_NODES = 640
 """The largest number of applications that are compiled again."""
 LEAST_WORK = 1 << 20
