@@ -42,6 +42,13 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     assert linear_systems.no_factors is no_factors
 
 
+@pytest.fixture(autouse=True)
+def as_compiled() -> Iterator[None]:
+    """No code for short axes, which a call would compile, with ops evaluated and LAPACK loaded for it."""
+    with symc.config.change(short_axes=False):
+        yield
+
+
 @pytest.fixture
 def without_lapack() -> Iterator[None]:
     """LAPACK as if it were not installed, for functions that exist."""
