@@ -8,8 +8,9 @@ from typing import Any
 
 import symc.tensor as T
 from symc.compat.op_class import OpClass
+from symc.compat.tensor_functions import inc_subtensor, set_subtensor
 from symc.graph import Variable
-from symc.graph.dtypes import is_float
+from symc.graph.dtypes import INTEGERS
 from symc.tensor.indices.stretching import stretch, stretch_together
 
 _any: Any = T
@@ -23,30 +24,8 @@ __all__ = [
     "advanced_subtensor1", "choose", "get_canonical_form_slice", "get_idx_list", "inc_subtensor", "set_subtensor",
 ]  # fmt: skip
 
-T_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 AdvancedIndexingError = TypeError
 AdvancedBooleanIndexingError = TypeError
-
-
-def set_subtensor(x: Any, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Variable:
-    """``T.set_subtensor``; floats are truncated to write them into integers, as by NumPy.
-
-    Whether memory is overwritten is the compiler's decision.
-    """
-    y = T.as_tensor_variable(y)
-    truncated = isinstance(x, Variable) and x.dtype in T_INTEGERS and is_float(y.dtype)
-    return T.set_subtensor(x, T.cast(y, x.dtype) if truncated else y)
-
-
-def inc_subtensor(
-    x: Any,
-    y: Any,
-    inplace: bool = False,
-    set_instead_of_inc: bool = False,
-    tolerate_inplace_aliasing: bool = False,
-) -> Variable:
-    """``T.inc_subtensor``, or with ``set_instead_of_inc`` ``set_subtensor``."""
-    return (set_subtensor if set_instead_of_inc else T.inc_subtensor)(x, y)
 
 
 def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Variable:
@@ -96,7 +75,7 @@ class AdvancedSubtensor1(BaseAdvancedSubtensor):
 
     def __call__(self, x: Any, *indices: Any) -> Variable:
         (at,) = map(T.as_tensor_variable, indices)
-        if at.ndim != 1 or at.dtype not in T_INTEGERS:
+        if at.ndim != 1 or at.dtype not in INTEGERS:
             raise TypeError(f"AdvancedSubtensor1: expected a vector of integers, got {at.type}")
         return T.as_tensor_variable(x)[at]
 

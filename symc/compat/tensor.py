@@ -11,7 +11,7 @@ from symc.compat.flags import config
 from symc.compat.function import shared
 from symc.compat.overwriting import overwriting
 from symc.compat.rules import hashtype
-from symc.compat.tensor_functions import alloc, as_tensor_variable
+from symc.compat.tensor_functions import alloc, as_tensor_variable, inc_subtensor
 from symc.graph import Constant, SharedVariable, Variable
 from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS, SIGNED, UNSIGNED
 from symc.graph.op import Pointwise
@@ -371,6 +371,4 @@ class IncSubtensor(Call):
     def __call__(self, *inputs: Any) -> Variable:
         x, y = inputs[:2]
         at = T.as_tensor_variable(x)[tuple(self.parameter("idx_list"))]
-        from symc.compat.subtensor import inc_subtensor  # which imports this module
-
         return inc_subtensor(at, y, set_instead_of_inc=bool(self.named.get("set_instead_of_inc")))

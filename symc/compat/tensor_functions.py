@@ -9,12 +9,13 @@ import numpy as np
 import symc.tensor as T
 from symc.compat.scalars import number_dtype
 from symc.graph import Apply, Constant, Variable
-from symc.graph.dtypes import COMPLEX, FLOATS
+from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS, is_float
 from symc.tensor.pointwise import Elementwise
 
 __all__ = [
     "alloc", "arange", "as_tensor_variable", "batched_dot", "ceil", "ceil_intdiv", "clip", "conj", "constant", "fill",
-    "flatnonzero", "floor", "is_flat", "nonzero", "nonzero_values", "second", "trunc",
+    "flatnonzero", "floor", "inc_subtensor", "is_flat", "nonzero", "nonzero_values", "second", "set_subtensor",
+    "trunc",
 ]  # fmt: skip
 
 
@@ -155,3 +156,24 @@ def nonzero_values(a: Any) -> Variable:
 def is_flat(var: Any, ndim: int = 1) -> bool:
     """Whether ``var`` has that many axes."""
     return bool(T.as_tensor_variable(var).ndim == ndim)
+
+
+def set_subtensor(x: Any, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Variable:
+    """``T.set_subtensor``; floats are truncated to write them into integers, as by NumPy.
+
+    Whether memory is overwritten is the compiler's decision.
+    """
+    y = T.as_tensor_variable(y)
+    truncated = isinstance(x, Variable) and x.dtype in INTEGERS and is_float(y.dtype)
+    return T.set_subtensor(x, T.cast(y, x.dtype) if truncated else y)
+
+
+def inc_subtensor(
+    x: Any,
+    y: Any,
+    inplace: bool = False,
+    set_instead_of_inc: bool = False,
+    tolerate_inplace_aliasing: bool = False,
+) -> Variable:
+    """``T.inc_subtensor``, or with ``set_instead_of_inc`` ``set_subtensor``."""
+    return (set_subtensor if set_instead_of_inc else T.inc_subtensor)(x, y)
