@@ -41,13 +41,21 @@ def expected(x):
 
 
 def test_smaller_batches_use_the_memory_of_larger_ones(made):
-    f = network()
     random = np.random.default_rng(0)
-    for n in [800, 780, 800, 340, 3, 1, 0, 800, 12]:
-        x = random.standard_normal((n, 5))
-        for _ in range(3):  # the slow path, then the launcher
-            np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-13)  # of sums up to 50
+    batches = [random.standard_normal((n, 5)) for n in (800, 780, 800, 340, 3, 1, 0, 800, 12)]
+
+    def call_all() -> None:
+        f = network()
+        for x in batches:
+            for _ in range(3):  # the slow path, then the launcher
+                np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-13)  # of sums up to 50
+
+    with symc.config.change(short_axes=False):
+        call_all()
     assert len(made) == 1
+    made.clear()
+    call_all()  # the largest batches run code for five columns
+    assert max(made) > 100 * sum(sorted(made)[:-1])
 
 
 def test_growing_batches_keep_one_arena(made):
