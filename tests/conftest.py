@@ -10,6 +10,7 @@ import pytest
 from cuda_emulator.fixtures import emulated_device  # noqa: F401
 
 import symc
+import symc.tensor as T
 
 
 def pytest_addoption(parser):
@@ -43,6 +44,17 @@ def pytest_sessionstart(session):
 def _cache():
     choose_cache()
     yield
+
+
+@pytest.fixture(scope="module", params=["", "avx2", "sse", "scalar"])
+def isa(request):
+    """Each value of ``symc.config.isa`` for vectors of another width that this processor has."""
+    try:
+        with symc.config.change(isa=request.param):
+            symc.function([], T.constant(1.0) + 1)
+    except symc.errors.CompileError:
+        pytest.skip(f"this processor has no {request.param}")
+    return request.param
 
 
 @pytest.fixture

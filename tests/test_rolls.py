@@ -9,16 +9,6 @@ import symc.tensor as T
 pytest.importorskip("cffi")
 
 
-@pytest.fixture(scope="module", params=["", "avx2", "sse", "scalar"])
-def isa(request):
-    try:
-        with symc.config.change(isa=request.param):
-            symc.function([], T.constant(1.0) + 1)
-    except symc.errors.CompileError:
-        pytest.skip(f"this processor has no {request.param}")
-    return request.param
-
-
 def shifted(x, roll):
     """Sums of shifts along one axis, along several, and of parts: what the loops may join differs."""
     n = x.ndim

@@ -37,16 +37,6 @@ def expected(x, row, column, whole, cube):
         ]
 
 
-@pytest.fixture(scope="module", params=["", "avx2", "sse", "scalar"])
-def isa(request):
-    try:
-        with symc.config.change(isa=request.param):
-            symc.function([], T.constant(1.0) + 1)
-    except symc.errors.CompileError:
-        pytest.skip(f"this processor has no {request.param}")
-    return request.param
-
-
 @pytest.fixture(scope="module")
 def functions(isa):
     """Functions of operands whose last axis has an unknown length, by dtype."""

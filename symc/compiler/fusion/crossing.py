@@ -26,7 +26,7 @@ def cross_axes(
     source: FusionGroup, target: FusionGroup, at: IterationMap, demanded: IterationMap
 ) -> dict[int, int] | None:
     """Map all axes of ``source`` to those of ``target``, where both have the element at ``at`` and ``demanded``."""
-    if not target.machine.any_rows or len(source.members) + len(target.members) > target.machine.group_limit:
+    if not target.machine.any_rows or not target.has_room(len(source.members), 1, reducing=True):
         return None
     mapping: dict[int, int] = {}
     for a, b in zip(at, demanded):

@@ -76,10 +76,14 @@ class FusionGroup:
         few = reducing or self.inner is not None or chain > max(limit, count // CHAINS)
         return count <= (limit if few else self.machine.map_limit)
 
-    def chain_with(self, source: FusionGroup) -> int:
-        """The longest chain with members of ``source``, if these were members of this group."""
-        behind = max((self.chains.get(v, 1) for v in source.stored), default=1) - 1
-        return behind + max(source.chains.values(), default=1)
+    @property
+    def longest_chain(self) -> int:
+        """The number of members of the longest chain."""
+        return max(self.chains.values(), default=1)
+
+    def chain_behind(self, source: FusionGroup) -> int:
+        """The number of members of the longest chain that begins with reading what ``source`` stores."""
+        return max((self.chains.get(v, 1) for v in source.stored), default=1) - 1
 
     def worth_rows(self, outer: Iterable[int], inner: Iterable[int]) -> bool:
         """Whether there are enough rows, or they are short enough, to reduce each row within one iteration."""

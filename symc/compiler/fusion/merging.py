@@ -81,8 +81,7 @@ def _merge_all(
     last, *others = sorted(groups, key=state.unit_order.__getitem__, reverse=True)  # a reader before what it reads
     if any(g.inner is not None or not dims.same_shape(g.axes, last.axes) for g in groups):
         return
-    longest = max(n for g in groups for n in g.chains.values())
-    if not last.has_room(sum(len(g.members) for g in others), longest):
+    if not last.has_room(sum(len(g.members) for g in others), max(g.longest_chain for g in groups)):
         return
     for unit in others:
         same = {a: a for a in range(len(unit.axes))}
@@ -211,7 +210,8 @@ def _axis_map(
     source: FusionGroup, target: FusionGroup, at: IterationMap, demanded: IterationMap, stored: set[Variable]
 ) -> dict[int, int] | None:
     """Map the axes of ``source`` to those of ``target``; None if they are incompatible."""
-    if not target.has_room(len(source.members), target.chain_with(source), source.inner is not None):
+    chain = target.chain_behind(source) + source.longest_chain
+    if not target.has_room(len(source.members), chain, source.inner is not None):
         return None
     mapping: dict[int, int] = {}
     for a, b in zip(at, demanded):
@@ -334,7 +334,7 @@ def _absorb(
         target.iteration_maps[value] = move(iteration_map)
     for node in source.members:
         state.group_of[node] = target
-    behind = target.chain_with(source) - max(source.chains.values(), default=1)
+    behind = target.chain_behind(source)
     for value, chain in source.chains.items():
         target.chains[value] = max(target.chains.get(value, 1), chain + behind)
     reads = state.reads.get(id(target))

@@ -222,8 +222,8 @@ INLINE int divides_taps(int taps, int64_t all, int64_t step)
     return taps == 1 || (taps == 2 && (longest == 2 || longest == 4)) || (taps == 3 && longest > 2) || (taps == 5 && longest == 5);
 }
 
-/* Whether minimal filtering exists for a convolution; its cheapest tiling, of whole tiles or with shorter ones at the end. */
-INLINE int find_tiling_among(const gather *g, int shorten, tiling *found)
+/* Whether minimal filtering exists for a convolution; its cheapest tiling, with shorter tiles at the ends. */
+INLINE int find_tiling(const gather *g, tiling *found)
 {
     if (SYMC_DOUBLE || g->taps_h * g->taps_w < 2 || smaller(g->step_h, g->step_w) < 1)
         return 0;
@@ -235,17 +235,13 @@ INLINE int find_tiling_among(const gather *g, int shorten, tiling *found)
         if (!divides_taps(tile_shapes[i][0], g->taps_h, g->step_h) || !divides_taps(tile_shapes[i][1], g->taps_w, g->step_w))
             continue;
         tiling t = tiling_of(g, i);
-        if (shorten)
-            shorten_last_tile(&t.rows, g->out_h), shorten_last_tile(&t.cols, g->out_w);
+        shorten_last_tile(&t.rows, g->out_h), shorten_last_tile(&t.cols, g->out_w);
         double steps = tiling_steps(g, &t);
         if (steps < least)
             least = steps, *found = t;
     }
     return least < INFINITY;
 }
-
-INLINE int find_tiling(const gather *g, tiling *found) { return find_tiling_among(g, 1, found); }
-INLINE int find_whole_tiling(const gather *g, tiling *found) { return find_tiling_among(g, 0, found); }
 
 /* Whether it is one of the two plain ones, whatever its costs. */
 INLINE int find_plain_tiling(const gather *g, tiling *found)

@@ -247,7 +247,7 @@ static void multiply_tiles(const winograd *v, const tile_unit *u, int64_t step, 
         }
     }
     for (int64_t point = 0; point < v->points; point++, image += v->tile_step, filters += filter_step, sums += v->sum_step) {
-        int kind = kind_of_point(point / v->cols.in, point % v->cols.in);
+        int kind = kind_of_point(&v->cols, point);
         int64_t tiles = u->count[kind], least = tiles / larger(1, panels(tiles));
         for (int64_t j = 0; j < panels(tiles); j++) {
             int64_t begin = panel_start(j, tiles), size = panel_start(j + 1, tiles) - begin, place = u->begin[kind] + begin;

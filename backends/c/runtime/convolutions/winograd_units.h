@@ -43,7 +43,10 @@ typedef struct {
 INLINE int kind_of_run(const tile_run *run) { return (run->rows == REST_FORM) * 2 + (run->cols == REST_FORM); }
 
 /* The kind of a point: which tiles that are whole along columns, rows, have alone. */
-INLINE int kind_of_point(int64_t row, int64_t col) { return (row >= REST_IN) * 2 + (col >= REST_IN); }
+INLINE int kind_of_point(const tiled_axis *cols, int64_t point)
+{
+    return (point / cols->in >= REST_IN) * 2 + (point % cols->in >= REST_IN);
+}
 
 INLINE tile_unit describe_unit(const tiled_axis *rows, const tiled_axis *cols, int64_t first, int64_t tiles)
 {

@@ -133,13 +133,10 @@ INLINE void add_products(int64_t cols, int64_t tiles, const real *image, const r
 /* The tiles of a unit that have a point: the first of their places, and how many there are. */
 INLINE int64_t first_place(const weights *v, const tile_unit *u, int64_t point)
 {
-    return u->begin[kind_of_point(point / v->cols.in, point % v->cols.in)];
+    return u->begin[kind_of_point(&v->cols, point)];
 }
 
-INLINE int64_t places(const weights *v, const tile_unit *u, int64_t point)
-{
-    return u->count[kind_of_point(point / v->cols.in, point % v->cols.in)];
-}
+INLINE int64_t places(const weights *v, const tile_unit *u, int64_t point) { return u->count[kind_of_point(&v->cols, point)]; }
 
 /* ---- chunks of tiles ---- */
 
