@@ -1,20 +1,21 @@
 /* Products of packed operands, and what all products share. Compiled once per element type, into gemm_typed.h.
  *
- * One operand is packed whole by all threads together, the other by each thread for its own block of rows or columns of
- * C, so that the block stays in the second level cache. The larger side of C is the one that is cut into blocks. If one
- * operand is stored, it is the one that is packed whole, once for all calls until it changes.
+ * C is cut into regions. A thread packs for itself what its region needs: a block of columns of B, which stays in the second
+ * level cache, and one panel of A after the other, each just before the block is multiplied by it. What one core has written
+ * reaches another slowly, so that threads share nothing that a call packs. A stored operand is packed whole by all
+ * threads, once for all calls until it changes.
  */
 #include "pairs.h"
 #include "base/epilogue.h"
 #include "base/stored.h"
 
 enum {
-    BLOCK_PANELS = 16,         /* panels of the operand that a thread packs for itself */
-    SHARED_ELEMENTS = 4 << 20, /* of the operand packed by all: stays in the last level cache */
+    BLOCK_BYTES = 1 << 20,     /* of the operand that a thread packs in blocks */
+    BLOCK_PANELS = BLOCK_BYTES / (PRODUCT_K * TILE_COLS * (int)sizeof(real)),
     IN_PLACE_ROWS = 2 * TILE_ROWS,
     SERIAL_PRODUCTS = 1 << 17, /* the least multiplications for which another thread is used */
-    SERIAL_PACKED = 1 << 20,   /* the same if operands are packed: threads then fetch what others have packed */
-    PACK_COST = 24,            /* of packing an element of an operand, in multiplications */
+    SERIAL_PACKED = 1 << 20,   /* the same if operands are packed: threads then pack the same */
+    PACK_COST = 24,            /* of packing an element of B, in multiplications; one of A, which is turned, costs twice as much */
     FETCH_COST = 8,            /* of reading one that is packed in another cache */
 };
 
@@ -23,13 +24,12 @@ typedef struct {
     real *c;
     int64_t rows, cols, k, lda, ldb, ldc;
     int trans_a, trans_b, accumulate;
-    int shares_a;                  /* A is packed by all and the columns are cut into blocks, or B and the rows */
+    int shares_a;                  /* the columns are cut into blocks, and A may be kept; or the rows, and B is kept */
     int64_t k_blocks;              /* blocks into which k is divided */
-    int64_t first_block, last_block; /* those in progress */
     int64_t blocks, splits;        /* the grid of tasks: blocks of the cut side, times pieces of the other */
-    real *shared;
+    real *shared;                  /* the kept operand, or NULL */
     symc_stored *stored[2];        /* what A and B are, or NULL */
-    symc_form whole;               /* the shared operand, if it is kept in packed form between calls */
+    symc_form whole;               /* ... as it is stored between calls */
     int in_panels;                 /* ... here or by another thread: few rows, too, are multiplied by panels */
     const symc_epilogue *epilogue; /* or NULL: the first row of C is row `first_row` of its output */
     int64_t first_row;
@@ -61,26 +61,23 @@ static void pack_b_panel(const product *g, real *to, int64_t col, int64_t cols, 
     FN(symc_transpose)(to, TILE_COLS, g->b + col * g->ldb + k0, g->ldb, cols, k);
 }
 
-/* Where the panel that begins at row or column `start` lies in the shared operand, `width` rows or columns in all. */
-INLINE int64_t packed_at(const product *g, int64_t start, int64_t k0, int64_t k, int64_t width)
-{
-    return (k0 - k_start(g, g->first_block)) * width + start * k;
-}
+/* Where the panel that begins at row or column `start` lies in the kept operand, `width` rows or columns in all. */
+INLINE int64_t packed_at(int64_t start, int64_t k0, int64_t k, int64_t width) { return k0 * width + start * k; }
 
 static void pack_shared(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
     int64_t panels = g->shares_a ? row_panels(g->rows) : col_panels(g->cols);
     for (int64_t i = begin; i < end; i++) {
-        int64_t panel = i % panels, block = g->first_block + i / panels;
+        int64_t panel = i % panels, block = i / panels;
         int64_t k0 = k_start(g, block), k = k_start(g, block + 1) - k0;
         if (g->shares_a) {
             int64_t row = panel_row(g->rows, panel);
-            pack_a_panel(g, g->shared + packed_at(g, row, k0, k, g->rows), row,
+            pack_a_panel(g, g->shared + packed_at(row, k0, k, g->rows), row,
                          panel_row(g->rows, panel + 1) - row, k0, k);
         } else {
             int64_t col = panel * TILE_COLS;
-            pack_b_panel(g, g->shared + packed_at(g, col, k0, k, panels * TILE_COLS), col,
+            pack_b_panel(g, g->shared + packed_at(col, k0, k, panels * TILE_COLS), col,
                          smaller(TILE_COLS, g->cols - col), k0, k);
         }
     }
@@ -121,8 +118,11 @@ static void finish_panels(const product *g, int64_t row, int64_t rows, int64_t f
     finish_columns(g->epilogue, g->first_row + row, rows, first * TILE_COLS, smaller(last * TILE_COLS, g->cols) - first * TILE_COLS);
 }
 
-/* One k block of a region with A shared: packs the panels of B, then multiplies each panel of A by all of them. */
-static void multiply_columns(const product *g, region part, int64_t k0, int64_t k, real *own)
+/* From a panel of a thread's block of B to the next. Panels of a power of two would share the sets of the caches. */
+INLINE int64_t panel_step(int64_t k) { return (k + 1) * TILE_COLS; }
+
+/* One k block of a region, cut into columns: packs the panels of B, then multiplies each panel of A by all of them. */
+static void multiply_columns(const product *g, region part, int64_t k0, int64_t k, real *own, real *near)
 {
     const int last = k0 + k == g->k;
     plain_rows own_end;
@@ -130,18 +130,22 @@ static void multiply_columns(const product *g, region part, int64_t k0, int64_t 
     if (!g->trans_b && g->rows > IN_PLACE_ROWS)
         whole = smaller(part.last_col, g->cols / TILE_COLS) - part.first_col;
     if (whole > 0)
-        FN(symc_pack_panels)(own, g->b + k0 * g->ldb + part.first_col * TILE_COLS, g->ldb, k, whole);
+        FN(symc_pack_panels)(own, panel_step(k), g->b + k0 * g->ldb + part.first_col * TILE_COLS, g->ldb, k, whole);
     for (int64_t j = part.first_col + larger(whole, 0); j < part.last_col; j++)
         if (!reads_in_place(g, j))
-            pack_b_panel(g, own + (j - part.first_col) * TILE_COLS * k, j * TILE_COLS,
+            pack_b_panel(g, own + (j - part.first_col) * panel_step(k), j * TILE_COLS,
                          smaller(TILE_COLS, g->cols - j * TILE_COLS), k0, k);
     for (int64_t i = part.first_row; i < part.last_row; i++) {
         int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
-        const real *a = g->shared + packed_at(g, row, k0, k, g->rows);
+        const real *a = near;
+        if (g->shared)
+            a = g->shared + packed_at(row, k0, k, g->rows);
+        else
+            pack_a_panel(g, near, row, rows, k0, k);
         const plain_rows *end = last ? plain_rows_of(g->epilogue, g->first_row + row, rows, &own_end) : NULL;
         for (int64_t j = part.first_col; j < part.last_col; j++) {
             int in_place = reads_in_place(g, j);
-            const real *b = in_place ? g->b + k0 * g->ldb + j * TILE_COLS : own + (j - part.first_col) * TILE_COLS * k;
+            const real *b = in_place ? g->b + k0 * g->ldb + j * TILE_COLS : own + (j - part.first_col) * panel_step(k);
             multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, a, b, in_place ? g->ldb : TILE_COLS, end);
         }
         if (last && !end)
@@ -149,7 +153,7 @@ static void multiply_columns(const product *g, region part, int64_t k0, int64_t 
     }
 }
 
-/* The same with B shared. */
+/* The same, cut into rows, with B kept. */
 static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, real *own)
 {
     int64_t first = panel_row(g->rows, part.first_row), width = col_panels(g->cols) * TILE_COLS;
@@ -162,7 +166,7 @@ static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, 
         pack_a_panel(g, own + (row - first) * k, row, panel_row(g->rows, i + 1) - row, k0, k);
     }
     for (int64_t j = part.first_col; j < part.last_col; j++) {
-        const real *b = g->shared + packed_at(g, j * TILE_COLS, k0, k, width);
+        const real *b = g->shared + packed_at(j * TILE_COLS, k0, k, width);
         for (int64_t i = part.first_row; i < part.last_row; i++) {
             int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
             multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, own + (row - first) * k, b, TILE_COLS,
@@ -176,14 +180,18 @@ static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, 
 static void multiply_tasks(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
-    int64_t longest_k = ceil_div(g->k, g->k_blocks);
+    int64_t longest_k = ceil_div(g->k, g->k_blocks), near = g->shared ? 0 : TILE_ROWS * longest_k;
     int64_t panels = ceil_div(g->shares_a ? col_panels(g->cols) : row_panels(g->rows), g->blocks);
-    real *own = symc_scratch(SLOT_BLOCK, panels * (g->shares_a ? TILE_COLS : TILE_ROWS) * longest_k * sizeof(real));
+    int64_t block = panels * (g->shares_a ? panel_step(longest_k) : TILE_ROWS * longest_k);
+    real *own = symc_scratch(SLOT_BLOCK, (block + near) * sizeof(real));
     for (int64_t task = begin; task < end; task++) {
         region part = task_region(g, task);
-        for (int64_t q = g->first_block; q < g->last_block; q++) {
+        for (int64_t q = 0; q < g->k_blocks; q++) {
             int64_t k0 = k_start(g, q), k = k_start(g, q + 1) - k0;
-            (g->shares_a ? multiply_columns : multiply_rows)(g, part, k0, k, own);
+            if (g->shares_a)
+                multiply_columns(g, part, k0, k, own, own + block);
+            else
+                multiply_rows(g, part, k0, k, own);
         }
     }
 }
@@ -205,17 +213,31 @@ static int64_t task_cost(const product *g, int64_t blocks, int64_t splits)
     return worst;
 }
 
-/* Splits C into tasks: blocks that fit the cache, enough for all threads, evenly distributed. If the other operand is packed
- * already, and what a thread packs for itself fits one block, threads may share a block, each reading a part of the other:
- * whichever way costs the slowest thread less. */
-static void plan_tasks(product *g, int packed)
+/* Splits C into regions, enough for all threads and evenly distributed, of blocks of columns of B that fit the cache. Every
+ * region packs its block and its rows of A anew; whichever way costs the slowest thread least. */
+static void plan_regions(product *g, int64_t threads)
+{
+    int64_t rows = row_panels(g->rows), cols = col_panels(g->cols), fewest = ceil_div(cols, BLOCK_PANELS), least = INT64_MAX;
+    for (int64_t splits = 1; splits <= smaller(rows, threads); splits++) {
+        int64_t rounds = ceil_div(fewest * splits, threads);
+        int64_t blocks = smaller(cols, larger(fewest, rounds * threads / splits));
+        int64_t height = ceil_div(rows, splits) * TILE_ROWS, width = ceil_div(cols, blocks) * TILE_COLS;
+        int64_t cost = ceil_div(blocks * splits, threads) * (height * width + PACK_COST * (2 * height + width));
+        if (cost < least)
+            least = cost, g->blocks = blocks, g->splits = splits;
+    }
+}
+
+/* The same if one operand is packed already: blocks of the other. If what a thread packs for itself fits one block, threads
+ * may share a block, each reading a part of the kept operand. */
+static void plan_tasks(product *g)
 {
     int64_t threads = symc_num_threads();
     int64_t rows = row_panels(g->rows), cols = col_panels(g->cols);
     int64_t cut = g->shares_a ? cols : rows, other = g->shares_a ? rows : cols;
     g->blocks = smaller(cut, ceil_div(ceil_div(cut, BLOCK_PANELS), threads) * threads);
     g->splits = g->blocks >= threads ? 1 : smaller(other, ceil_div(threads, g->blocks));
-    if (!packed || cut > BLOCK_PANELS)
+    if (cut > BLOCK_PANELS)
         return;
     int64_t least = INT64_MAX;
     for (int64_t b = 1; b <= smaller(cut, threads); b++) {
@@ -225,7 +247,7 @@ static void plan_tasks(product *g, int packed)
     }
 }
 
-/* The shared operand as an earlier call left it, or memory that is kept for it; none if there is no room. */
+/* The stored operand as an earlier call packed it, or memory that is kept for it; none if there is no room. */
 static symc_form kept_panels(const product *g)
 {
     const int a = g->shares_a;
@@ -236,7 +258,7 @@ static symc_form kept_panels(const product *g)
     return symc_form_of(g->stored[!a], &key, width * g->k * sizeof(real), -1);
 }
 
-/* Chooses the operand that is packed whole: a stored one, which is packed once for many calls. `few`: whether the other
+/* Chooses the operand that is packed whole, a stored one, which is packed once for many calls. `few`: whether the other
  * consists of few vectors, for which a matrix A in panels of rows would be read slowly. */
 static void choose_shared(product *g, int few)
 {
@@ -251,24 +273,20 @@ static void choose_shared(product *g, int few)
 
 static void multiply(product *g)
 {
-    const int kept = g->whole.memory != NULL;
-    int64_t serial = g->rows * g->cols * g->k < (g->whole.ready ? SERIAL_PRODUCTS : SERIAL_PACKED);
-    int64_t panels = g->shares_a ? row_panels(g->rows) : col_panels(g->cols);
-    int64_t width = g->shares_a ? g->rows : panels * TILE_COLS;
-    plan_tasks(g, kept);
+    g->shared = g->whole.memory;
+    g->shares_a |= !g->shared;
     g->k_blocks = ceil_div(g->k, PRODUCT_K);
-    int64_t stretch = smaller(g->k_blocks, larger(1, SHARED_ELEMENTS / width / PRODUCT_K));
-    real *packed = g->whole.memory;
-    if (!kept)
-        packed = symc_scratch(SLOT_SHARED, width * smaller(g->k, stretch * ceil_div(g->k, g->k_blocks)) * sizeof(real));
-    for (g->first_block = 0; g->first_block < g->k_blocks; g->first_block = g->last_block) {
-        g->last_block = smaller(g->k_blocks, g->first_block + stretch);
-        g->shared = kept ? packed + k_start(g, g->first_block) * width : packed;
-        int64_t packs = panels * (g->last_block - g->first_block), tasks = g->blocks * g->splits;
-        if (!g->whole.ready)
-            symc_parallel(pack_shared, g, packs, serial ? packs : 1);
-        symc_parallel(multiply_tasks, g, tasks, serial ? tasks : 1);
+    int64_t serial = g->rows * g->cols * g->k < (g->whole.ready ? SERIAL_PRODUCTS : SERIAL_PACKED);
+    if (g->shared)
+        plan_tasks(g);
+    else
+        plan_regions(g, serial ? 1 : symc_num_threads());
+    int64_t tasks = g->blocks * g->splits;
+    if (g->shared && !g->whole.ready) {
+        int64_t packs = (g->shares_a ? row_panels(g->rows) : col_panels(g->cols)) * g->k_blocks;
+        symc_parallel(pack_shared, g, packs, serial ? packs : 1);
     }
+    symc_parallel(multiply_tasks, g, tasks, serial ? tasks : 1);
     if (!g->whole.ready)
         symc_form_made(&g->whole);
 }

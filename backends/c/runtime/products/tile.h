@@ -38,7 +38,7 @@ HIDDEN void FN(symc_transpose)(real *dst, int64_t ld_dst, const real *src, int64
 HIDDEN void FN(symc_copy_rows)(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols,
                                int64_t padded);
 
-/* Packs `panels` panels of B that lie side by side, in one pass over the rows. */
-HIDDEN void FN(symc_pack_panels)(real *to, const real *src, int64_t ld_src, int64_t rows, int64_t panels);
+/* Packs `panels` panels of B that lie side by side, in one pass over the rows: each `step` elements behind the one before. */
+HIDDEN void FN(symc_pack_panels)(real *to, int64_t step, const real *src, int64_t ld_src, int64_t rows, int64_t panels);
 
 #endif

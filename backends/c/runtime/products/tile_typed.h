@@ -297,11 +297,11 @@ void FN(symc_copy_rows)(real *dst, int64_t ld_dst, const real *src, int64_t ld_s
     }
 }
 
-void FN(symc_pack_panels)(real *to, const real *src, int64_t ld_src, int64_t rows, int64_t panels)
+void FN(symc_pack_panels)(real *to, int64_t step, const real *src, int64_t ld_src, int64_t rows, int64_t panels)
 {
     for (int64_t r = 0; r < rows; r++, src += ld_src, to += TILE_COLS)
         for (int64_t j = 0; j < panels; j++) {
-            store(to + j * TILE_COLS * rows, load(src + j * TILE_COLS));
-            store(to + j * TILE_COLS * rows + VL, load(src + j * TILE_COLS + VL));
+            store(to + j * step, load(src + j * TILE_COLS));
+            store(to + j * step + VL, load(src + j * TILE_COLS + VL));
         }
 }
