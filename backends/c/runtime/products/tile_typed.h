@@ -4,7 +4,7 @@
 #include "base/lanes.h"
 #include "base/masked.h"
 
-enum { ROWS_AHEAD = 8 };
+enum { ROWS_AHEAD = 4 };
 
 typedef void tile_kernel(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
                          int accumulate, const plain_rows *end);
@@ -301,6 +301,8 @@ void FN(symc_pack_panels)(real *to, int64_t step, const real *src, int64_t ld_sr
 {
     for (int64_t r = 0; r < rows; r++, src += ld_src, to += TILE_COLS)
         for (int64_t j = 0; j < panels; j++) {
+            __builtin_prefetch(src + j * TILE_COLS + ROWS_AHEAD * ld_src);
+            __builtin_prefetch(src + j * TILE_COLS + VL + ROWS_AHEAD * ld_src);
             store(to + j * step, load(src + j * TILE_COLS));
             store(to + j * step + VL, load(src + j * TILE_COLS + VL));
         }
