@@ -69,11 +69,11 @@ static void multiply_panel(const conv *v, const pixel_panel *p, int64_t rows, in
 {
     if (p->direct) {
         FN(symc_tile)(rows, p->cols, k, a, rows, b, TILE_COLS, out + p->run[0].out, v->g.out_plane, accumulate,
-                      end);
+                      end, a + rows * k);
         return;
     }
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
-    FN(symc_tile)(rows, p->cols > VL ? TILE_COLS : VL, k, a, rows, b, TILE_COLS, whole, TILE_COLS, 0, end);
+    FN(symc_tile)(rows, p->cols > VL ? TILE_COLS : VL, k, a, rows, b, TILE_COLS, whole, TILE_COLS, 0, end, a + rows * k);
     scatter_tile(v, p, whole, rows, out, accumulate);
 }
 

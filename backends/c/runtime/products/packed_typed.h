@@ -100,10 +100,10 @@ static region task_region(const product *g, int64_t task)
 }
 
 static void multiply_tile_at(const product *g, int64_t row, int64_t rows, int64_t col, int64_t k0, int64_t k,
-                             const real *a, const real *b, int64_t b_step, const plain_rows *end)
+                             const real *a, const real *b, int64_t b_step, const plain_rows *end, const real *ahead)
 {
     FN(symc_tile)(rows, smaller(TILE_COLS, g->cols - col), k, a, rows, b, b_step, g->c + row * g->ldc + col, g->ldc,
-                  g->accumulate || k0 > 0, end);
+                  g->accumulate || k0 > 0, end, ahead);
 }
 
 /* Whether panel j of B is read in place: packing does not pay for so few rows. */
@@ -146,7 +146,8 @@ static void multiply_columns(const product *g, region part, int64_t k0, int64_t 
         for (int64_t j = part.first_col; j < part.last_col; j++) {
             int in_place = reads_in_place(g, j);
             const real *b = in_place ? g->b + k0 * g->ldb + j * TILE_COLS : own + (j - part.first_col) * panel_step(k);
-            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, a, b, in_place ? g->ldb : TILE_COLS, end);
+            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, a, b, in_place ? g->ldb : TILE_COLS, end,
+                             g->shared ? a + rows * k : b + panel_step(k));
         }
         if (last && !end)
             finish_panels(g, row, rows, part.first_col, part.last_col);
@@ -169,8 +170,10 @@ static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, 
         const real *b = g->shared + packed_at(j * TILE_COLS, k0, k, width);
         for (int64_t i = part.first_row; i < part.last_row; i++) {
             int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
+            /* The panel of B that follows: the first tiles fetch a part each. */
             multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, own + (row - first) * k, b, TILE_COLS,
-                             rows_from(end, row - first, &rest));
+                             rows_from(end, row - first, &rest),
+                             b + TILE_COLS * k + smaller(i - part.first_row, TILE_COLS / VL - 1) * VL * k);
         }
         if (last && !end)
             finish_panels(g, first, behind - first, j, j + 1);

@@ -7,10 +7,10 @@
 enum { ROWS_AHEAD = 4 };
 
 typedef void tile_kernel(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
-                         int accumulate, const plain_rows *end);
+                         int accumulate, const plain_rows *end, const real *ahead);
 
 INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
-                          real *c, int64_t ldc, int accumulate, const plain_rows *end)
+                          real *c, int64_t ldc, int accumulate, const plain_rows *end, const real *ahead)
 {
     vec sum[TILE_ROWS][2];
     UNROLL
@@ -21,10 +21,9 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
         for (int v = 0; v < vecs; v++)
             sum[r][v] = (vec){0};
     }
-    const int64_t next = k * a_step; /* the panel of A that follows is fetched meanwhile */
-    for (; k > 0; k--) {
+    for (; k > 0; k--, ahead += VL) {
         vec bk[2];
-        __builtin_prefetch(a + next, 0, 2);
+        __builtin_prefetch(ahead, 0, 2);
         UNROLL
         for (int v = 0; v < vecs; v++)
             bk[v] = load(b + v * VL);
@@ -67,9 +66,10 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
 
 #define KERNEL(ROWS, VECS)                                                                                          \
     static void kernel_##ROWS##_##VECS(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,     \
-                                       real *c, int64_t ldc, int accumulate, const plain_rows *end)                 \
+                                       real *c, int64_t ldc, int accumulate, const plain_rows *end,                 \
+                                       const real *ahead)                                                           \
     {                                                                                                               \
-        multiply_tile(ROWS, VECS, k, a, a_step, b, b_step, c, ldc, accumulate, end);                                \
+        multiply_tile(ROWS, VECS, k, a, a_step, b, b_step, c, ldc, accumulate, end, ahead);                         \
     }
 #define KERNELS(ROWS) KERNEL(ROWS, 1) KERNEL(ROWS, 2)
 #define KERNEL_PAIR(ROWS) {kernel_##ROWS##_1, kernel_##ROWS##_2}
@@ -187,24 +187,24 @@ INLINE int are_few(int64_t rows, int64_t cols, int64_t k)
 #endif
 
 void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
-                   real *c, int64_t ldc, int accumulate, const plain_rows *end)
+                   real *c, int64_t ldc, int accumulate, const plain_rows *end, const real *ahead)
 {
     int wide = cols > VL;
     tile_kernel *kernel = kernels[rows][wide];
     if (cols == VL * (1 + wide)) {
-        kernel(k, a, a_step, b, b_step, c, ldc, accumulate, end);
+        kernel(k, a, a_step, b, b_step, c, ldc, accumulate, end, ahead);
         return;
     }
 #if FEW_COLS
     if (are_few(rows, cols - wide * VL, k)) {
         if (wide)
-            kernels[rows][0](k, a, a_step, b, b_step, c, ldc, accumulate, end);
+            kernels[rows][0](k, a, a_step, b, b_step, c, ldc, accumulate, end, ahead);
         multiply_few(rows, cols - wide * VL, k, a, a_step, b + wide * VL, b_step, c + wide * VL, ldc, accumulate, end);
         return;
     }
 #endif
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
-    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0, accumulate ? NULL : end);
+    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0, accumulate ? NULL : end, ahead);
     const plain_rows *rest_end = accumulate ? end : NULL;
     lane_mask last = first_lanes(cols - wide * VL);
     for (int64_t r = 0; r < rows; r++, c += ldc) {
