@@ -51,7 +51,7 @@ KERNELS = {
 
 
 def assembly(text: str) -> str:
-    own = toolchain.KERNEL_FLAGS if "KERNEL" in text else ()
+    own = (*toolchain.KERNEL_FLAGS, *toolchain.WIDE_KERNEL_FLAGS) if "KERNEL" in text else ()
     command = ["gcc", *toolchain.FLAGS, *own, "-march=x86-64-v3", f"-I{RUNTIME}", f"-I{RUNTIME / 'products'}"]
     done = subprocess.run(
         [*command, "-S", "-x", "c", "-", "-o", "-"], input=text, capture_output=True, text=True, check=True

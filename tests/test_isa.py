@@ -71,14 +71,23 @@ def test_instructions_that_the_processor_lacks(monkeypatch):
 
 
 def test_flags_for_generated_code_that_a_compiler_does_not_know_are_left_out(tmp_path):
-    """As clang, which refuses the flags of gcc; the keys of the cache say which flags were used."""
-    picky = tmp_path / "picky"
-    real = " ".join(toolchain.command(""))
-    picky.write_text(f'#!/bin/sh\ncase "$*" in *{toolchain.KERNEL_FLAGS[0]}*) exit 1;; esac\nexec {real} "$@"\n')
-    picky.chmod(0o755)
+    """Those of gcc that others refuse, or report and ignore; the keys of the cache say which flags were used."""
     known = toolchain.kernel_flags()
-    assert known == [*toolchain.KERNEL_FLAGS] or not toolchain._accepts(toolchain.command(""), toolchain.KERNEL_FLAGS)
-    with symc.config.change(compiler=str(picky)):
-        assert toolchain.kernel_flags() == []
-        assert toolchain.KERNEL_FLAGS[0] not in toolchain.identity()
+    real = " ".join(toolchain.command(""))
+    for name, met in (("refuses", "exit 1"), ("warns", 'case "$*" in *-Werror*) exit 1;; esac')):
+        picky = tmp_path / name
+        picky.write_text(f'#!/bin/sh\ncase "$*" in *{toolchain.KERNEL_FLAGS[0]}*) {met};; esac\nexec {real} "$@"\n')
+        picky.chmod(0o755)
+        with symc.config.change(compiler=str(picky)):
+            assert not {*toolchain.KERNEL_FLAGS} & {*toolchain.kernel_flags()}
+            assert toolchain.KERNEL_FLAGS[0] not in toolchain.identity()
     assert all(flag in toolchain.identity() for flag in known)
+
+
+@pytest.mark.parametrize("isa, wide", [("avx512", True), ("avx2", True), ("sse", False), ("scalar", False)])
+def test_gcc_combines_numbers_to_vectors_only_where_the_emitter_writes_none(isa, wide):
+    if lacking(isa) or not toolchain._accepts(toolchain.command(""), ["-Werror", *toolchain.KERNEL_FLAGS]):
+        pytest.skip("this processor lacks these instructions, or the compiler is not gcc")
+    with symc.config.change(isa=isa):
+        assert {*toolchain.KERNEL_FLAGS} <= {*toolchain.kernel_flags()}
+        assert ({*toolchain.WIDE_KERNEL_FLAGS} <= {*toolchain.kernel_flags()}) == wide

@@ -158,11 +158,18 @@ class _Headers:
             for name in definition.names:
                 self.places.setdefault(name, []).append(place)
         self._uses: dict[int, set[str]] = {}
+        self._begun: dict[str, set[str]] = {}
 
     def _known(self, text: str) -> set[str]:
         found = self.places.keys() & set(_IDENTIFIER.findall(text))
         for prefix in {*_PREFIX.findall(text)} - found:
-            found |= {name for name in self.places if name.startswith(prefix)}
+            found |= self._beginning_with(prefix)
+        return found
+
+    def _beginning_with(self, prefix: str) -> set[str]:
+        found = self._begun.get(prefix)
+        if found is None:
+            found = self._begun[prefix] = {name for name in self.places if name.startswith(prefix)}
         return found
 
     def needed(self, text: str) -> list[Definition]:
