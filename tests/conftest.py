@@ -40,6 +40,16 @@ def pytest_sessionstart(session):
             library.image(part, toolchain.identity())
 
 
+FIRST = ("test_sanitizers.py", "test_c_runtime.py", "test_mutants.py", "test_packaging.py")
+"""Files with fixtures or tests of a minute or more."""
+
+
+def pytest_collection_modifyitems(items):
+    """Run what takes long first. Workers take tests over from the end of each other's list: no worker is left with a
+    long test at the end, and no fixture of such a file is made by both."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _cache():
     choose_cache()
