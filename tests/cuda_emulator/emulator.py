@@ -66,9 +66,9 @@ COMPILE = ["-std=c++17", "-O1", "-fPIC", "-fno-gnu-unique", "-Wall", "-Wextra", 
 
 # Kernels: the rounding of each operation as written; traps where an index or an address is wrong; symbols of one
 # module kept apart from those of others; a frame larger than the stack found at once; calls before each
-# access of memory, which races.cpp answers.
+# access of memory, which races.cpp answers. Not optimised, since most kernels run for less time than they compile.
 KERNEL = [
-    "-O1", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fno-gnu-unique", "-fno-strict-aliasing", "-ffp-contract=off",
+    "-O0", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fno-gnu-unique", "-fno-strict-aliasing", "-ffp-contract=off",
     "-fno-math-errno", "-fstack-clash-protection", "-fsanitize=bounds,alignment",
     "-fsanitize-undefined-trap-on-error", "-fsanitize=thread", "-w",
 ]  # fmt: skip
