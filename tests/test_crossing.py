@@ -100,3 +100,16 @@ def test_rows_that_write_to_a_part_of_a_joined_value(axis) -> None:
     given = [rng.uniform(-1, 1, (40, 9)) for _ in range(2)]
     for got, want in zip(symc.function([x, w], results)(*given), evaluate(results, dict(zip([x, w], given)))):
         np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(None, None), (None, 40)])
+def test_values_of_no_axis_are_stored_without_rows(shape) -> None:
+    """A value that all elements share is a result, too, and there may be no rows whose loop could store it."""
+    s, x = T.dscalar("s"), T.tensor(dtype="float64", shape=shape, name="x")
+    y = T.exp(s)
+    z = T.log(T.exp(x) + y)
+    f = symc.function([s, x], [y, T.nnet.logsoftmax(x), z, z.sum()])
+    for rows in (0, 3):
+        got = f(0.3, np.ones((rows, 40)))
+        np.testing.assert_allclose(got[0], np.exp(0.3), rtol=1e-12)
+        np.testing.assert_allclose(got[3], rows * 40 * np.log(np.e + np.exp(0.3)), rtol=1e-12)

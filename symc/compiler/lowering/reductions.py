@@ -153,7 +153,12 @@ class Reductions(Nest):
             for v in stores:
                 self.kept.setdefault(v, "")
         if piece is None:
-            self.store([v for v in self.group.stored if not self.is_inner(v)])
+            self._store_outer([v for v in self.group.stored if not self.is_inner(v)])
+
+    def _store_outer(self, values: Sequence[Variable]) -> None:
+        """Store values that follow no inner axis. One that follows no axis is stored before the loop over the rows."""
+        for v, e in [(v, self.member(v)) for v in values]:
+            self.home(self.iteration_maps[v]).statements.append(Store(self.k.writing(v), self.position(v), e))
 
     def _keep(self, v: Variable, row: Level) -> None:
         """Store a value of the innermost loop in the row's scratch memory."""
