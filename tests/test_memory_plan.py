@@ -126,3 +126,52 @@ def test_a_map_that_a_gate_scales_stays_where_it_is(kind):
         "both": np.maximum(sorted_ * gates - sorted_ * sorted_, 0) + np.tanh(a[1, 2]),
     }[kind]
     np.testing.assert_allclose(f(a, h), np.sort(want, axis=1), rtol=1e-5, atol=1e-6)
+
+
+def _row(a, i, k, g):
+    a[k] = g[0] + a[k]
+
+
+def _rows(a, i, k, g):
+    a[i] = g
+
+
+def _rows_of_rows(a, i, k, g):
+    a[i] = a[i] * 2 + g
+
+
+def _slice(a, i, k, g):
+    a[k : k + 2] = g[:2]
+
+
+def _slice_of_itself(a, i, k, g):
+    a[1:3] = a[0:2].copy()
+
+
+REPLACED = {
+    "row": (_row, lambda a, i, k, g: T.set_subtensor(a[k], g[0] + a[k])),
+    "rows": (_rows, lambda a, i, k, g: T.set_subtensor(a[i], g)),
+    "rows of rows": (_rows_of_rows, lambda a, i, k, g: T.set_subtensor(a[i], a[i] * 2 + g)),
+    "slice": (_slice, lambda a, i, k, g: T.set_subtensor(a[k : k + 2], g[:2])),
+    "slice of itself": (_slice_of_itself, lambda a, i, k, g: T.set_subtensor(a[1:3], a[0:2])),
+}
+
+
+@pytest.mark.parametrize("case", REPLACED)
+def test_replaced_parts_are_written_over_the_old_values(case):
+    """A buffer of which a call replaces a few rows is neither copied nor doubled."""
+    meaning, expression = REPLACED[case]
+    rng = np.random.default_rng(0)
+    old = rng.normal(size=(30_000, 3))
+    a, i, k, g = symc.shared(old), T.lvector("i"), T.lscalar("k"), T.dmatrix("g")
+    f = symc.function([i, k, g], [], updates={a: expression(a, i, k, g)}, on_unused_input="ignore")
+    wanted = old.copy()
+    for at in (4, 29_998, 0):
+        given = np.array([5, at, 5, 7]), at, rng.normal(size=(4, 3))
+        f(*given)
+        meaning(wanted, *given)
+        np.testing.assert_allclose(a.get_value(), wanted, rtol=1e-13)
+    program = f.specialisation.program
+    (update,) = [b for b in program.buffers if b.role == "update"]
+    over = update.alias >= 0 and program.buffers[update.alias].role == "shared"
+    assert over == (case != "slice of itself")  # whose old values would be read too late

@@ -67,19 +67,28 @@ class Root(Scope):
             if new not in writes or made.shape != buffers[old].shape:
                 continue
             readers, first_write, writer = uses.get(old, []), writes[new][0], writes[new][-1]
-            last = self.nodes[writer]
-            same = all(k <= first_write for k in readers) and first_write == writer
-            same = same and isinstance(last, Step) and old in last.buffers and same_positions(last, old, new)
-            if first_write > barrier and (same or all(k < first_write for k in readers)):
+            step: Node | None = None
+            if first_write > barrier and all(k < first_write for k in readers):
+                step = self.nodes[writer]
+            elif first_write > barrier and all(k <= first_write for k in readers) and first_write == writer:
+                step = self._over(self.nodes[writer], old, new)
+            if step is not None:
                 made.alias = old
                 written.append(old)
-                self.nodes[writer] = self._without_copy(last, old)
+                self.nodes[writer] = step
             else:
                 apart.append((old, new, position))
         return written, apart
 
+    def _over(self, step: Node, old: int, new: int) -> Node | None:
+        """The step that makes ``new`` of ``old``, now in its memory; None if it would read what it has written."""
+        made = self._without_copy(step, old)
+        if made is not step:
+            return None if old in used(made) else made
+        return step if isinstance(step, Step) and same_positions(step, old, new) else None
+
     def _without_copy(self, step: Node, old: int) -> Node:
-        """The step that writes an update, now in the memory of ``old``, without a copy of the elements that stay."""
+        """The step that changes some elements of ``old``, without a copy of those that stay."""
         if id(step) not in self.copying:
             return step
         _, unit, source = self.copying[id(step)]
