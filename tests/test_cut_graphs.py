@@ -99,6 +99,18 @@ def test_results_with_test_values():
     assert found[0].tolist() == [6, 15] and found[1] == 5
 
 
+def test_givens_of_results_need_no_test_values():
+    """What takes the place of a computed value among the inputs has no test value, and needs none."""
+    with symc.config.change(compute_test_value="raise"):
+        x = T.fvector("x")
+        x.tag.test_value = np.ones(3, "float32")
+        y = T.fvector("y")
+        y.tag.test_value = np.ones(3, "float32")
+        cut = T.exp(x)
+        f = symc.function([cut], cut * y, givens={y: cut + 1})
+    assert f(np.array([1.0, 2.0], "float32")).tolist() == [2, 6]
+
+
 z = T.tensor("complex128", shape=(None,), name="z")
 COMPLEX = {
     "product": z * 2,

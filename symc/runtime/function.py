@@ -105,11 +105,10 @@ def function(
     cut = cut_at_inputs(specs)
     with building_inside():  # the inputs' own variables have no test values
         variables, pairs = replace(variables, pairs, cut)
-    replaced = given_pairs(givens, rebuild_strict)
-    variables, pairs = replace(variables, pairs, replaced)
-    given = frozenset([*cut, *(v for s in specs for v in (s.variable, *sources_of(s.variable)))])
-    pairs = with_default_updates(variables, pairs, no_default_updates, replaced, given)
-    with building_inside():
+        replaced = given_pairs(givens, rebuild_strict)
+        variables, pairs = replace(variables, pairs, replaced)
+        given = frozenset([*cut, *(v for s in specs for v in (s.variable, *sources_of(s.variable)))])
+        pairs = with_default_updates(variables, pairs, no_default_updates, replaced, given)
         variables, pairs = replace(variables, pairs, cut)  # also in givens and default updates
     specs, variables, pairs, held_results = real_form(specs, variables, pairs)
     check_inputs(specs, variables, pairs, on_unused_input or config.on_unused_input)
