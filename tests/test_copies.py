@@ -255,3 +255,27 @@ def test_ops_made_of_functions_go_by_name(twin):
     assert twin(doubled) is doubled
     unnamed = symc.as_op(itypes=[T.vector], otypes=[T.vector])(np.negative)
     np.testing.assert_array_equal(symc.function([x], twin(unnamed)(x), device="interp")([1]), [-1])
+
+
+def _halved(inputs, gradients):
+    return [g / 2 for g in gradients]
+
+
+def _halved_with_outputs(inputs, outputs, gradients):
+    return [g / 2 for g in gradients]
+
+
+def _halved_direction(inputs, points):
+    return [points[0] / 2]
+
+
+@ways
+def test_ops_from_graphs_with_derivatives_of_the_user(twin):
+    x = T.dvector("x")
+    rules = {"lop_overrides": _halved_with_outputs}, {"grad_overrides": _halved}, {"grad_overrides": [_halved]}
+    for rule in rules:
+        op = symc.OpFromGraph([x], [x * 3], rop_overrides=_halved_direction, **rule)
+        y = op(x)
+        f = twin(symc.function([x], [T.grad(y.sum(), x), T.Rop(y, x, x), y]))
+        for got, want in zip(f([2.0]), (0.5, 1, 6), strict=True):
+            np.testing.assert_array_equal(got, [want])

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.gradient.absent import DisconnectedType, NullType
 from symc.gradient.derivatives import Rop
-from symc.gradient.reverse import grad, zero_gradient
+from symc.gradient.reverse import grad
 from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs
 from symc.graph.body import Body, connections
 from symc.graph.dtypes import BRAIN, is_float, is_held
 from symc.graph.evaluate import evaluate
-from symc.graph.gradient_flow import ZERO, Selected, Undefined
 from symc.graph.op import Arg, Case, Op, record
 from symc.graph.shared_variables import twin
 from symc.graph.types import TensorType
@@ -24,11 +23,20 @@ from symc.tensor.basic import as_tensor
 from symc.tensor.bfloat16 import packed, rounded, wide
 from symc.tensor.broadcasting import sum
 from symc.tensor.complex_numbers.parts import parts, real_sources, stacked, unstacked
+from symc.tensor.overrides import (
+    DEFAULT,
+    NONE,
+    Directional,
+    Gradient,
+    Overrides,
+    as_gradient,
+    is_default,
+    single,
+    whole_gradient,
+)
 from symc.tensor.shape_arguments import declare_dims
 
-__all__ = ["OpFromGraph", "as_gradient"]
-
-DEFAULT = "default"
+__all__ = ["OpFromGraph"]
 
 
 def _real(v: Variable) -> Variable:
@@ -43,69 +51,6 @@ def _parts(v: Variable) -> tuple[Variable, ...]:
     return (wide(v),) if v.dtype == BRAIN else parts(v)
 
 
-class _Overrides:
-    """Derivatives given by the user, compared by identity.
-
-    Attributes
-    ----------
-    lop : callable, tuple or None
-        Gradients as ``lop(inputs, outputs, output_gradients)``, or one such rule per input.
-    rop : callable, tuple or None
-        Directional derivatives as ``rop(inputs, eval_points)``, or one such rule per output.
-    pattern : sequence or None
-        The connection pattern.
-    """
-
-    def __init__(self, lop: Any, rop: Any, pattern: Sequence[Sequence[bool]] | None) -> None:
-        self.lop = lop
-        self.rop = rop
-        self.pattern = pattern
-
-    @staticmethod
-    def terms(found: Any, count: int, name: str) -> list[Any]:
-        """The results of a rule, one per variable."""
-        return [as_gradient(g) for g in _fitting(found, count, name)]
-
-
-_NONE = _Overrides(None, None, None)
-
-
-def _listed(found: Any) -> list[Any]:
-    return list(found) if isinstance(found, (list, tuple)) else [found]
-
-
-def _fitting(found: Any, count: int, name: str) -> list[Any]:
-    terms = _listed(found)
-    if len(terms) != count:
-        raise ValueError(f"{name}: its derivative gives {len(terms)} terms, expected {count}")
-    return terms
-
-
-def _single(rule: Callable[..., Any]) -> Callable[..., Any]:
-    """A rule for one input, which may return a list of one gradient."""
-    return lambda *lists: _fitting(rule(*lists), 1, "OpFromGraph")[0]
-
-
-def _filled(inputs: Sequence[Variable], points: Sequence[Any]) -> list[Variable]:
-    """The directions, with zeros for inputs that do not vary."""
-    return [zero_gradient(v) if p is None else p for v, p in zip(inputs, points)]
-
-
-def _is_default(rule: Any) -> bool:
-    return rule is None or isinstance(rule, str) and rule == DEFAULT
-
-
-def as_gradient(g: Any) -> Any:
-    """A term of a user's gradient as the gradient pass expects it."""
-    if g is None or g is ZERO or isinstance(g, (Selected, Undefined)):
-        return g
-    if isinstance(g, Variable) and isinstance(g.type, DisconnectedType):
-        return None
-    if isinstance(g, Variable) and isinstance(g.type, NullType):
-        return Undefined(g.type.why_null)
-    return as_tensor(g)
-
-
 def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
     body: Body = op["body"]
     outputs = clone_with(body.outputs, dict(zip(body.inputs, inputs)))
@@ -113,7 +58,7 @@ def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
 
 
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    rules: _Overrides = op["overrides"]
+    rules: Overrides = op["overrides"]
     if callable(rules.lop):
         found = rules.terms(rules.lop(list(inputs), list(outputs), list(gs)), len(inputs), op["name"])
     elif isinstance(rules.lop, tuple):
@@ -141,13 +86,13 @@ def _default_grad(op: Op, inputs: Sequence[Variable], gs: Sequence[Variable]) ->
     slopes = grad(total, wanted, disconnected_inputs="ignore", return_disconnected="none")
     kept = [(v, s) for v, s in zip(wanted, slopes) if s is not None]
     inner = Body([*body.inputs, *arriving], [s for _, s in kept])
-    made = Op(FROM_GRAPH, body=inner, name=f"gradient of {op['name']}", overrides=_NONE).all(*inputs, *gs)
+    made = Op(FROM_GRAPH, body=inner, name=f"gradient of {op['name']}", overrides=NONE).all(*inputs, *gs)
     by_input = {v: g for (v, _), g in zip(kept, made)}
     return [by_input.get(v) for v in body.inputs]
 
 
 def _push(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], points: Sequence[Any]) -> list[Any] | None:
-    rules: _Overrides = op["overrides"]
+    rules: Overrides = op["overrides"]
     if rules.rop is None:
         return None
     if callable(rules.rop):
@@ -187,7 +132,7 @@ def _cases() -> list[Case]:
 
 def _connections(op: Op, inputs: Sequence[Variable]) -> Sequence[Sequence[bool]]:
     """Per input of an application, whether each output depends on it, or is given a gradient by it."""
-    rules: _Overrides = op["overrides"]
+    rules: Overrides = op["overrides"]
     if rules.pattern is not None:
         return rules.pattern
     own = connections(op["body"])
@@ -269,7 +214,7 @@ class OpFromGraph:
         connection_pattern: Sequence[Sequence[bool]] | None = None,
         name: str | None = None,
     ) -> None:
-        if callable(getattr(type(self), "grad", None)) and _is_default(grad_overrides) and _is_default(lop_overrides):
+        if callable(getattr(type(self), "grad", None)) and is_default(grad_overrides) and is_default(lop_overrides):
             grad_overrides = self.grad
         self.inputs = list(inputs)
         self.outputs = [as_tensor(v) for v in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
@@ -282,7 +227,7 @@ class OpFromGraph:
         self._held_outputs = [v.dtype if is_held(v.dtype) else "" for v in self.outputs]
         self._held = any(is_held(v.dtype) for v in (*self.inputs, *self.outputs))
         if self._held:
-            if not (_is_default(lop_overrides) and _is_default(grad_overrides) and _is_default(rop_overrides)):
+            if not (is_default(lop_overrides) and is_default(grad_overrides) and is_default(rop_overrides)):
                 raise self._of_held_numbers()
             self._make_real()
         for v in graph_inputs(clone_with(self.outputs, self._placeholders())):
@@ -298,9 +243,9 @@ class OpFromGraph:
 
     def _use_gradient(self, lop_overrides: Any, grad_overrides: Any) -> None:
         """Make the op that is applied from now on, with this gradient."""
-        overrides = _Overrides(self._lop(lop_overrides, grad_overrides), *self._rules)
+        overrides = Overrides(self._lop(lop_overrides, grad_overrides), *self._rules)
         none = overrides.lop is overrides.rop is overrides.pattern is None
-        self._op = Op(FROM_GRAPH, body=self._body, name=self.name, overrides=_NONE if none else overrides)
+        self._op = Op(FROM_GRAPH, body=self._body, name=self.name, overrides=NONE if none else overrides)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -335,44 +280,34 @@ class OpFromGraph:
 
     def _lop(self, lop: Any, gradient: Any) -> Any:
         """The overrides in the form ``(inputs, outputs, output_gradients)``, or None."""
-        if _is_default(gradient):
-            rule, given = lop, lambda f, inputs, outputs, gs: f(inputs, outputs, gs)
-        elif not _is_default(lop):
+        if not is_default(gradient) and not is_default(lop):
             raise ValueError(located(f"{self.name}: give lop_overrides or grad_overrides, not both"))
-        else:
-            rule, given = gradient, lambda f, inputs, outputs, gs: f(inputs, gs)
-        if _is_default(rule):
+        rule = lop if is_default(gradient) else gradient
+        if is_default(rule):
             return None
         explicit = len(self.inputs)
 
-        def of(f: Any) -> Any:
-            if isinstance(f, OpFromGraph):
-                return lambda inputs, outputs, gs: _listed(given(lambda *lists: f(*[v for a in lists for v in a]),
-                                                                 inputs[:explicit], outputs, gs))  # fmt: skip
-            return lambda inputs, outputs, gs: given(f, inputs[:explicit], outputs, gs)
+        def of(f: Any) -> Gradient:
+            return Gradient(f, isinstance(f, OpFromGraph), explicit, is_default(gradient))
 
         if callable(rule):
-            whole = of(rule)
-            return lambda inputs, outputs, gs: [
-                *_fitting(whole(inputs, outputs, gs), explicit, self.name),
-                *[None] * len(self.shared_inputs),
-            ]
+            return partial(whole_gradient, of(rule), explicit, len(self.shared_inputs), self.name)
         rules = list(rule)
         if len(rules) != explicit:
             raise ValueError(located(f"{self.name}: {len(rules)} gradients are overridden, of {explicit} inputs"))
-        one = [DEFAULT if _is_default(f) and f is not None else (_single(of(f)) if callable(f) else f) for f in rules]
+        one = [
+            DEFAULT if is_default(f) and f is not None else (partial(single, of(f)) if callable(f) else f)
+            for f in rules
+        ]
         return tuple(one) + (DEFAULT,) * len(self.shared_inputs)
 
     def _rop(self, rule: Any) -> Any:
         """The override in the form ``(inputs, eval_points)``, one such rule per output, or None."""
-        if _is_default(rule):
+        if is_default(rule):
             return None
-        explicit = len(self.inputs)
 
-        def of(f: Any) -> Any:
-            if isinstance(f, OpFromGraph):
-                return lambda inputs, points: _listed(f(*inputs[:explicit], *_filled(inputs, points)[:explicit]))
-            return lambda inputs, points: f(inputs[:explicit], points[:explicit])
+        def of(f: Any) -> Directional:
+            return Directional(f, isinstance(f, OpFromGraph), len(self.inputs))
 
         if callable(rule):
             return of(rule)
@@ -381,7 +316,7 @@ class OpFromGraph:
             raise ValueError(
                 located(f"{self.name}: {len(rules)} derivatives are given for {len(self.outputs)} outputs")
             )
-        return tuple(DEFAULT if isinstance(f, str) else _single(of(f)) if callable(f) else f for f in rules)
+        return tuple(DEFAULT if isinstance(f, str) else partial(single, of(f)) if callable(f) else f for f in rules)
 
     def connection_pattern(self, node: Any = None) -> list[list[bool]]:
         """Per input, and per shared variable behind the expression, whether each output depends on it.

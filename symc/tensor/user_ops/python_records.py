@@ -15,7 +15,7 @@ from symc.graph import Apply, Variable
 from symc.graph.op import HostCall, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
-from symc.tensor.graph_op import as_gradient
+from symc.tensor.overrides import as_gradient
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
 __all__ = ["PYTHON_OP", "PYTHON_RUN", "PYTHON_TAKE", "shapes_of"]
