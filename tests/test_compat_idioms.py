@@ -283,3 +283,29 @@ def test_the_shape_of_an_input_layer_is_advice(shim):
     f = theano.function([first.input_var], lasagne.layers.get_output(layer))
     assert f(normal(7, 1, 6, 6)).shape == (7, 4)
     assert first.input_var.broadcastable == (False, True, False, False)
+
+
+def test_types_are_equal_as_theanos_are(shim):
+    """Known lengths other than 1 are no part of a type there: programs choose by ``x.type == T.dmatrix``."""
+    import theano
+    import theano.tensor
+
+    whole, row = theano.tensor.ones((2, 3)), theano.tensor.ones((1, 3))
+    matrix = theano.tensor.dmatrix
+    assert whole.type == matrix == theano.tensor.as_tensor_variable(np.ones((2, 3))).type
+    assert row.type == theano.tensor.drow and not row.type == matrix and row.type != matrix
+    assert {whole.type: 1}[matrix] == 1 and whole.type in (theano.tensor.dvector, matrix)
+    assert whole.type != theano.tensor.fmatrix and whole.type != 3
+    with pytest.raises(ValueError, match="shapes"):  # symc itself still sees all lengths
+        whole + theano.tensor.ones((2, 4))
+
+
+def test_profiles_have_theanos_totals(shim):
+    import theano
+    import theano.tensor
+
+    x = theano.tensor.dvector("x")
+    f = theano.function([x], theano.tensor.exp(x), profile=True)
+    for _ in range(3):
+        f([1.0])
+    assert f.profile.fct_callcount == 3 and f.profile.fct_call_time > 0

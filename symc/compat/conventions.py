@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from symc import sparse
+from symc.compat.complex_order import RULES_OF_ORDER
 from symc.compat.errors import kind_in_theano
 from symc.compat.function import mention
 from symc.compat.loops import LOOP_PARTS
@@ -25,12 +26,11 @@ from symc.graph import Apply, Constant, SharedVariable, Variable, dtypes, guards
 from symc.graph.types import TensorType
 from symc.runtime import evaluation
 from symc.runtime.arguments import In
+from symc.runtime.profile import Profile
 from symc.runtime.shared import shared
 from symc.tensor import elementwise as ew
 from symc.tensor.arithmetic import where
 from symc.tensor.basic import as_tensor
-from symc.tensor.complex_numbers.parts import held as made_of
-from symc.tensor.complex_numbers.parts import imag, real
 from symc.tensor.complex_numbers.rules import RULES
 from symc.tensor.joining import JOIN, stack
 from symc.tensor.keywords import also_named
@@ -39,9 +39,6 @@ from symc.tensor.numpy_functions import UFUNCS
 from symc.tensor.pointwise import Elementwise
 from symc.tensor.random_numbers.choices import Choices
 from symc.tensor.random_numbers.states import state_of
-from symc.tensor.reduce import MAX, MIN
-from symc.tensor.reduce import max as largest
-from symc.tensor.reduce import min as smallest
 from symc.tensor.special import bessel
 from symc.tensor.symbolic_dims import SHAPE_I
 
@@ -216,55 +213,6 @@ def _convert(self: In, value: Any, what: str, allow_downcast: bool | None) -> np
 _own_convert: Any = In.convert
 
 
-def _of_complex(larger: bool) -> Any:
-    """The rule of ``maximum`` or ``minimum`` of complex numbers: NumPy orders them by real, then by imaginary parts."""
-
-    def rule(op: Any, inputs: Any) -> Variable:
-        x, y = inputs
-        a, b = (y, x) if larger else (x, y)
-        before = ew.lt(real(a), real(b)) | ew.eq(real(a), real(b)) & ew.le(imag(a), imag(b))
-        return ew.switch(ew.isnan(x) | before & ~ew.isnan(y), x, y)
-
-    return rule
-
-
-def _compared(strict: bool, swapped: bool) -> Any:
-    """The rule of a comparison of complex numbers, in the same order."""
-
-    def rule(op: Any, inputs: Any) -> Variable:
-        x, y = reversed(inputs) if swapped else inputs
-        last = ew.lt if strict else ew.le
-        return ew.lt(real(x), real(y)) | ew.eq(real(x), real(y)) & last(imag(x), imag(y))
-
-    return rule
-
-
-def _extreme(reduce: Any, none: float) -> Any:
-    """The rule of ``max`` or ``min`` of complex numbers: of those with the extreme real part, the extreme one."""
-
-    def rule(op: Any, inputs: Any) -> Variable:
-        (z,) = inputs
-        axes = list(op["axes"])
-        x, y = real(z), imag(z)
-        first = reduce(x, axes, keepdims=True)
-        second = reduce(ew.switch(ew.eq(x, first), y, none), axes)
-        return made_of(reduce(x, axes), ew.switch(ew.isnan(reduce(x, axes)), reduce(y, axes), second))
-
-    return rule
-
-
-_ON_COMPLEX = {
-    ew.maximum.record: _of_complex(True),
-    ew.minimum.record: _of_complex(False),
-    ew.lt.record: _compared(True, False),
-    ew.le.record: _compared(False, False),
-    ew.gt.record: _compared(True, True),
-    ew.ge.record: _compared(False, True),
-    MAX: _extreme(largest, -np.inf),
-    MIN: _extreme(smallest, np.inf),
-}
-
-
 def _shape_of_sparse(self: sparse.SparseVariable) -> Any:
     """The shape as a vector where the program asks; it uses all inputs of the matrix, as in Theano's first graph."""
     shape = _own_sparse_shape(self)
@@ -324,6 +272,24 @@ def _of_another_number(self: Elementwise, args: Sequence[Any], dtype: str | None
 _own_number: Any = vars(Elementwise)["_of_another_number"]
 
 
+def _same_type(self: TensorType, other: object) -> Any:
+    """Whether types are equal where the program compares them: of one dtype, with the same axes of length 1.
+
+    Theano's types know no other lengths; a matrix of which more is known is equal to ``T.dmatrix`` all the same.
+    """
+    if isinstance(other, TensorType) and _written_by_the_program(frozenset()):
+        return self.dtype == other.dtype and self.broadcastable == other.broadcastable
+    return _own_same_type(self, other)
+
+
+def _hash_of_type(self: TensorType) -> int:
+    """A hash that equal types have in common, by either rule."""
+    return hash((self.dtype, self.broadcastable))
+
+
+_own_same_type: Any = vars(TensorType)["__eq__"]
+
+
 def _parents_of_variable(self: Variable) -> list[Apply]:
     """The application that the variable is a result of, in a list; an empty one for inputs."""
     return [] if self.owner is None else [self.owner]
@@ -347,6 +313,10 @@ _METHODS: tuple[tuple[type, str, Any], ...] = (
     (Constant, "__init__", _make_constant),
     (Apply, "get_parents", _parents_of_apply),
     (In, "convert", _convert),
+    (TensorType, "__eq__", _same_type),
+    (TensorType, "__hash__", _hash_of_type),
+    (Profile, "fct_callcount", property(lambda profile: profile.calls)),
+    (Profile, "fct_call_time", property(lambda profile: profile.seconds)),
     (sparse.SparseVariable, "shape", property(_shape_of_sparse)),
     (sparse.SparseVariable, "astype", cast_sparse),
     (Choices, "random_integers", _random_integers),
@@ -369,7 +339,7 @@ def adopt() -> None:
     dtypes.set_rules(TheanoRules())
     guards.report_late(True)
     name_kinds(kind_in_theano)
-    RULES.update(_ON_COMPLEX)
+    RULES.update(RULES_OF_ORDER)
     evaluation.compile_with(function)
     for owner, name, method in _METHODS:
         _before.append((owner, name, vars(owner).get(name)))
@@ -381,7 +351,7 @@ def restore() -> None:
     dtypes.set_rules(None)
     guards.report_late(False)
     name_kinds(None)
-    for record in _ON_COMPLEX:
+    for record in RULES_OF_ORDER:
         RULES.pop(record, None)
     evaluation.compile_with(None)
     while _before:
