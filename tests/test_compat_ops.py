@@ -425,6 +425,7 @@ def test_old_numpy_names():
     assert np.find_common_type([np.int64], [np.float16]) == np.float64
     assert np.find_common_type([np.float32], [np.float64]) == np.float32
     assert np.find_common_type([np.float32, np.int64], []) == np.float64
+    assert np.MachAr().eps == 2.0**-52 and np.MachAr().xmin == 2.0**-1022
 
 
 def test_parts_of_a_compiled_function():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,13 @@ def _find_common_type(array_types: Any, scalar_types: Any) -> np.dtype:
     return np.result_type(scalars, arrays) if order.index(scalars.kind) > order.index(arrays.kind) else arrays
 
 
+def _machine_arithmetic() -> SimpleNamespace:
+    """``numpy.MachAr()``: limits of float64."""
+    f = np.finfo(np.float64)
+    names = {name: getattr(f, name) for name in ("eps", "epsneg", "tiny", "precision", "resolution")}
+    return SimpleNamespace(**names, xmin=f.tiny, xmax=f.max, huge=f.max)
+
+
 def _old_names() -> dict[str, Any]:
     return {
         "int": int, "float": float, "complex": complex, "object": object, "str": str, "long": int, "unicode": str,
@@ -40,6 +48,7 @@ def _old_names() -> dict[str, Any]:
         "product": np.prod, "cumproduct": np.cumprod, "sometrue": np.any, "alltrue": np.all, "round_": np.round,
         "row_stack": np.vstack, "in1d": np.isin, "trapz": getattr(np, "trapezoid", None), "rank": np.ndim,
         "asscalar": _asscalar, "cast": _Cast(), "find_common_type": _find_common_type,
+        "MachAr": _machine_arithmetic,
     }  # fmt: skip
 
 
