@@ -17,7 +17,7 @@ from symc.graph.op import RECORDS, Op
 from symc.tensor import nlinalg
 from symc.tensor.broadcasting import expand
 from symc.tensor.elementwise import sigmoid
-from symc.tensor.indices.subtensor import valid_index
+from symc.tensor.indices.gathers import valid_index
 from symc.tensor.nnet.activations import softmax_over
 from symc.tensor.nnet.losses import binary_crossentropy, categorical_crossentropy
 from symc.tensor.reshaping import reshape_to

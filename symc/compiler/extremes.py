@@ -10,7 +10,7 @@ from symc.compiler.rewrite.layout import known_dim
 from symc.errors import building_at
 from symc.graph import Apply, Graph, Variable, dims
 from symc.graph.op import Op
-from symc.tensor.indices.subtensor import SLICE_AT
+from symc.tensor.indices.slices import SLICE_AT
 from symc.tensor.sorting import ARGSORT, SORT, TOPK
 from symc.tensor.symbolic_dims import dim_value
 

@@ -17,7 +17,7 @@ from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Graph, Variable, dims
 from symc.graph.op import Loops, Op, Pointwise
 from symc.tensor.broadcasting import EXPAND, expand
-from symc.tensor.indices.subtensor import SLICE_AT
+from symc.tensor.indices.slices import SLICE_AT
 from symc.tensor.symbolic_dims import dim_value
 
 __all__ = ["joined_axis", "joins_last"]

@@ -13,7 +13,7 @@ from symc.graph import Constant, Variable
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.broadcasting import expand
-from symc.tensor.indices.subtensor import SLICE_AT
+from symc.tensor.indices.slices import SLICE_AT
 from symc.tensor.joining import JOIN
 from symc.tensor.nnet.channel_blocks import LANES
 

@@ -16,7 +16,7 @@ from typing import Any
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Constant, Graph, Variable, dims
 from symc.graph.op import Axes, HostCall, Indexed, LibraryCall, Pointwise, Reduction, View
-from symc.tensor.indices.subtensor import PART, part_of
+from symc.tensor.indices.slices import PART, part_of
 from symc.tensor.symbolic_dims import as_dim, value_symbols
 
 __all__ = ["views_of_slices"]

@@ -21,7 +21,7 @@ from symc.tensor.complex_numbers.parts import held, parts
 from symc.tensor.complex_numbers.rules import RULES
 from symc.tensor.creation import zeros_like
 from symc.tensor.graph_op import OpFromGraph
-from symc.tensor.indices.subtensor import GATHER
+from symc.tensor.indices.gathers import GATHER
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["ADD_PRODUCT", "add_product", "differentiated_as"]

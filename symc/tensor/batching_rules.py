@@ -16,10 +16,11 @@ from symc.tensor.broadcasting import BROADCAST, broadcast_like
 from symc.tensor.checked import CHECKED_INDEX
 from symc.tensor.creation import ALLOC, alloc, arange
 from symc.tensor.cumulative import CUMPROD, CUMSUM
+from symc.tensor.indices.gathers import GATHER, SCATTER
 from symc.tensor.indices.positions import IOTA, iota
 from symc.tensor.indices.rotation import ROTATE
+from symc.tensor.indices.slices import SLICE, WRITE_SLICE
 from symc.tensor.indices.stretching import STRETCH, STRETCH_TOGETHER
-from symc.tensor.indices.subtensor import GATHER, SCATTER, SLICE, WRITE_SLICE
 from symc.tensor.joining import JOIN
 from symc.tensor.linalg import BATCHED_DOT, DOT
 from symc.tensor.linear_algebra.decompositions import EIGH, EXPM, PINV, QR

@@ -25,11 +25,11 @@ from symc.tensor.creation import arange, zeros, zeros_like
 from symc.tensor.cumulative import cumprod, cumsum
 from symc.tensor.diagonals import diag, diagonal, fill_diagonal, fill_diagonal_offset, trace
 from symc.tensor.grids import linspace, mgrid, ogrid
+from symc.tensor.indices.gathers import SCATTER
 from symc.tensor.indices.indexing import subtensor, take, to_one_hot
 from symc.tensor.indices.positions import iota
 from symc.tensor.indices.rotation import rotated
 from symc.tensor.indices.selection import flatnonzero, nonzero
-from symc.tensor.indices.subtensor import SCATTER
 from symc.tensor.joining import concatenate
 from symc.tensor.keywords import also_named
 from symc.tensor.known_values import (

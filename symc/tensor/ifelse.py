@@ -20,7 +20,7 @@ from symc.loops.ir import Branch
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import expand
-from symc.tensor.indices.subtensor import SLICE_AT, WRITE_AT
+from symc.tensor.indices.slices import SLICE_AT, WRITE_AT
 from symc.tensor.symbolic_dims import as_dim, length, shape_i
 
 __all__ = ["BRANCH", "ifelse"]

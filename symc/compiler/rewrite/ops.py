@@ -10,8 +10,9 @@ from symc.tensor.broadcasting import ANY, BROADCAST, EXPAND, SUM
 from symc.tensor.checked import CHECKED_INDEX
 from symc.tensor.conversion import CAST
 from symc.tensor.creation import ARANGE_OF
+from symc.tensor.indices.gathers import GATHER, SCATTER
 from symc.tensor.indices.positions import IOTA_AT
-from symc.tensor.indices.subtensor import GATHER, PART, SCATTER, SLICE_AT, WRITE_AT
+from symc.tensor.indices.slices import PART, SLICE_AT, WRITE_AT
 from symc.tensor.joining import JOIN
 from symc.tensor.linalg import BATCHED_DOT, DOT
 from symc.tensor.linear_algebra.determinants import DET

@@ -20,7 +20,7 @@ from symc.graph.op import Op, Pointwise, Reduction
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import constant
 from symc.tensor.broadcasting import sum
-from symc.tensor.indices.subtensor import SLICE_AT
+from symc.tensor.indices.slices import SLICE_AT
 from symc.tensor.joining import JOIN
 from symc.tensor.reshaping import reshape_to
 from symc.tensor.symbolic_dims import dim_value

@@ -10,7 +10,7 @@ from symc.graph import Apply, Variable, clone_with
 from symc.graph.op import Op
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import constant
-from symc.tensor.indices.subtensor import SLICE_AT
+from symc.tensor.indices.slices import SLICE_AT
 from symc.tensor.joining import JOIN
 
 __all__ = ["unrolled"]

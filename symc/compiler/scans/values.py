@@ -11,7 +11,7 @@ from symc.graph import Apply, Constant, Variable, clone_with, dims
 from symc.graph.op import Op
 from symc.graph.types import TensorType
 from symc.tensor.basic import constant
-from symc.tensor.indices.subtensor import SLICE_AT, part
+from symc.tensor.indices.slices import SLICE_AT, part
 from symc.tensor.symbolic_dims import dim_value
 
 __all__ = ["Values", "all_after", "all_before", "first_rows", "in_reverse", "is_first_rows"]

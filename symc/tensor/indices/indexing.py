@@ -21,9 +21,10 @@ from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.checked import checked_below
 from symc.tensor.conversion import CAST
 from symc.tensor.creation import arange
+from symc.tensor.indices.gathers import GATHER, valid_index
 from symc.tensor.indices.index_items import Entry, Flag, Gap, Index, NewAxis, Slice, old_tuple, parse
+from symc.tensor.indices.slices import SLICE
 from symc.tensor.indices.stretching import stretch_together
-from symc.tensor.indices.subtensor import GATHER, SLICE, valid_index
 from symc.tensor.joining import stack
 from symc.tensor.keywords import also_named
 from symc.tensor.reshaping import RESHAPE

@@ -12,7 +12,8 @@ from symc.graph.op import Axes, Indexed, Loops, Op, Pointwise, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, const, index, var
 from symc.loops.ir import Let, Statement
-from symc.tensor.indices.subtensor import SCATTER, loops_of_writes, put
+from symc.tensor.indices.elements import loops_of_writes, put
+from symc.tensor.indices.gathers import SCATTER
 from symc.tensor.symbolic_dims import DIM_VALUE
 
 __all__ = ["SCATTER_OF", "Elements"]

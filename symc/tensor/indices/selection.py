@@ -20,7 +20,8 @@ from symc.loops.ir import Accumulate, Alloc, For, Load, Statement, Store
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.checked import unchecked
-from symc.tensor.indices.subtensor import GATHER, part
+from symc.tensor.indices.gathers import GATHER
+from symc.tensor.indices.slices import part
 from symc.tensor.joining import stack
 from symc.tensor.reshaping import reshape
 from symc.tensor.shaping import flatten

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from symc.graph.op import Arg, Case, add_cases
+from symc.tensor.indices.gathers import GATHER, SCATTER
 from symc.tensor.indices.indexing import take
-from symc.tensor.indices.subtensor import GATHER, SCATTER, WRITE_SLICE
+from symc.tensor.indices.slices import WRITE_SLICE
 from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
 
 

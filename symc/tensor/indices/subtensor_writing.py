@@ -17,10 +17,11 @@ from symc.tensor.basic import as_tensor
 from symc.tensor.bfloat16 import packed, wide
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.complex_numbers.parts import held, parts, real_sources
+from symc.tensor.indices.gathers import GATHER, SCATTER
 from symc.tensor.indices.indexing import PARTS, advanced_subtensor1, subtensor
 from symc.tensor.indices.selection import mask_of
+from symc.tensor.indices.slices import SLICE, WRITE_SLICE
 from symc.tensor.indices.stretching import stretch
-from symc.tensor.indices.subtensor import GATHER, SCATTER, SLICE, WRITE_SLICE
 from symc.tensor.reshaping import RESHAPE, reshape_like
 
 __all__ = ["advanced_inc_subtensor", "advanced_inc_subtensor1", "inc_subtensor", "set_subtensor"]

@@ -24,9 +24,9 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.creation import arange
 from symc.tensor.elementwise import elementwise
+from symc.tensor.indices.gathers import GATHER, valid_index
 from symc.tensor.indices.indexing import to_one_hot
 from symc.tensor.indices.positions import iota
-from symc.tensor.indices.subtensor import GATHER, valid_index
 from symc.tensor.linalg import dot
 from symc.tensor.nnet.activations import softmax
 

@@ -14,7 +14,7 @@ from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import sum
-from symc.tensor.indices.subtensor import part
+from symc.tensor.indices.slices import part
 from symc.tensor.scans.arguments import State
 from symc.tensor.symbolic_dims import as_dim, shape_i
 

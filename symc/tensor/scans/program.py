@@ -26,7 +26,7 @@ from symc.graph.types import TensorType
 from symc.loops.ir import Carried, Loop, Ref
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like
-from symc.tensor.indices.subtensor import SLICE, part
+from symc.tensor.indices.slices import SLICE, part
 from symc.tensor.joining import join
 from symc.tensor.symbolic_dims import as_dim, dim_value, length
 
