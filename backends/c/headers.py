@@ -19,7 +19,15 @@ from symc_backends.c import toolchain
 
 __all__ = ["OWN", "Definition", "divided", "selected"]
 
-OWN = ("kernels/support.h", "base/symc_rt.h", "kernels/half.h", "kernels/bfloat16.h", "kernels/turn.h", "kernels/few.h")
+OWN = (
+    "kernels/support.h",
+    "base/symc_rt.h",
+    "kernels/half.h",
+    "kernels/bfloat16.h",
+    "kernels/turn.h",
+    "kernels/few.h",
+    "kernels/narrow.h",
+)
 """The headers that generated texts include."""
 
 _LINE_MARKER = re.compile(r'# \d+ "((?:[^"\\]|\\.)*)"')

@@ -9,8 +9,10 @@ from symc.config import config
 from symc.loops.expr import Expr, call, index, maximum, names_in, parts, var
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, Epilogue, For, If, Kernel, Let, Load, Statement, Store
 from symc_backends.c.blocks import emit_blocks
+from symc_backends.c.bursts import emit_bursts, scattered_loads
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.jam import emit_jammed
+from symc_backends.c.narrow import LARGEST, NarrowLoads
 from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.plain import plain_form
 from symc_backends.c.recurrence import can_carry, emit_recurrence
@@ -106,6 +108,8 @@ class KernelText:
         self.tasks: list[str] = []
         self.shared_out = False
         self.slots = scratch_slots(kernel)
+        self.sizes = {f"b{k}": size for k, size in kernel.sizes.items() if size.op != "const" or size.value <= LARGEST}
+        self.narrow: NarrowLoads | None = None  # those of the loop that is being written
         self.without_vectors = config.isa == "scalar"
         self.streamed = {} if self.without_vectors else streamed_buffers(kernel, unread)
 
@@ -251,16 +255,14 @@ class KernelText:
 
     def _loop(self, s: For, seen: list[Statement]) -> list[str]:
         if s.kind == "simd" and self.without_vectors:
-            return emit_scalar(
-                s, C.scalar, self.element, self.dtype_of, lambda body, new: self._with_registers(body, new, seen)
-            )
+            return self._elements(s, seen)
         if s.kind == "simd" and can_carry(s):
             return emit_recurrence(s, C.scalar, self.pointer, self.dtype_of)
         if s.kind == "simd" and (shared := periodic(s)) is not None:
             return emit_periodic(s, shared, C.scalar, self.pointer, self.streamed)
         if s.kind == "simd" and can_vectorise(s):
-            stretches = emit_stretches(s, C.scalar, self._simd)
-            return self._simd(s) if stretches is None else self._or_scalar(s, stretches, seen)
+            stretches = emit_stretches(s, C.scalar, lambda stretch: self._simd(stretch, seen))
+            return self._simd(s, seen) if stretches is None else self._or_scalar(s, stretches, seen)
         if s.kind == "parallel" and not self.shared_out:
             return self._parallel(s, seen)
         if s.kind == "unordered" and (few := by_elements(s)) is not None:
@@ -283,17 +285,35 @@ class KernelText:
         costs = (x for one in s.body if isinstance(one, (Let, Store, Accumulate)) for x in parts(one.value) if x.args)
         if s.extent.op == "const" or not all(x.op in _CHEAP for x in costs):
             return vectors
-        elements = emit_scalar(
-            s, C.scalar, self.element, self.dtype_of, lambda body, new: self._with_registers(body, new, seen)
+        return [f"if ({C.scalar(s.extent)} < {FEWEST}) {{", *self._elements(s, seen), "} else {", *vectors, "}"]
+
+    def _elements(self, s: For, seen: list[Statement]) -> list[str]:
+        """A simd loop element by element."""
+        return emit_scalar(
+            s, C.scalar, self.element, self.dtype_of, lambda body, new: self._with_memory(body, new, True, seen)
         )
-        return [f"if ({C.scalar(s.extent)} < {FEWEST}) {{", *elements, "} else {", *vectors, "}"]
 
-    def _simd(self, s: For) -> list[str]:
-        return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed)
+    def _simd(self, s: For, seen: list[Statement]) -> list[str]:
+        """A simd loop with vectors; element by element, if it reads at computed positions from very large memory."""
+        loads = [] if self.narrow is not None else scattered_loads(s, self.sizes)
+        if not loads:
+            return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed, self.narrow)
+        narrow = self.narrow = NarrowLoads(s, {one.buffer: self.sizes[one.buffer] for one in loads}, C.scalar)
+        lines = emit_bursts(
+            s, loads, C.scalar, self.pointer, lambda body, arrays: self._with_memory(body, arrays, False, seen)
+        )
+        if lines is None:
+            lines = self._simd(s, seen)
+        self.narrow = None
+        if not narrow.guards:
+            return lines
+        return [f"if ({' && '.join(narrow.guards)}) {{", *lines, "} else {", *self._elements(s, seen), "}"]
 
-    def _with_registers(self, body: Sequence[Statement], new: dict[str, str], seen: list[Statement]) -> list[str]:
-        """The text of statements some of which use C variables that the kernel does not have, with their dtypes."""
-        self.memory |= {name: (dtype, True) for name, dtype in new.items()}
+    def _with_memory(
+        self, body: Sequence[Statement], new: dict[str, str], registers: bool, seen: list[Statement]
+    ) -> list[str]:
+        """The text of statements that use C variables, ``registers`` or arrays, which the kernel does not have."""
+        self.memory |= {name: (dtype, registers) for name, dtype in new.items()}
         return self.block(body, seen)
 
     def _parallel(self, s: For, seen: list[Statement]) -> list[str]:

@@ -16,6 +16,7 @@ from symc.loops.functions import FUNCTIONS
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import Register, is_narrow
 from symc_backends.c.dialect import LANES, TAG
+from symc_backends.c.narrow import SUFFIXES, NarrowLoads
 from symc_backends.c.streaming import row_flags
 from symc_backends.c.vector import VectorBody, is_affine
 
@@ -40,14 +41,16 @@ def emit_simd(
     dtype_of: Callable[[str], str],
     is_register: Callable[[str], bool],
     streamed: Collection[str] = (),
+    loads: NarrowLoads | None = None,
 ) -> list[str]:
     """Generate C lines for a simd loop.
 
     ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` returns a buffer's address, ``dtype_of(buffer)`` its
     dtype, and ``is_register(buffer)`` whether it is a single element in a C variable. Stores to the buffers in
-    ``streamed`` pass the caches where a C variable says so, see ``symc_backends.c.streaming``.
+    ``streamed`` pass the caches where a C variable says so, see ``symc_backends.c.streaming``. ``loads`` are those at
+    computed positions, see ``symc_backends.c.narrow``.
     """
-    return _SimdLoop(loop, scalar, pointer, dtype_of, streamed).lines(is_register)
+    return _SimdLoop(loop, scalar, pointer, dtype_of, streamed, loads).lines(is_register)
 
 
 class _SimdLoop:
@@ -70,11 +73,13 @@ class _SimdLoop:
         pointer: Callable[[str], str],
         dtype_of: Callable[[str], str],
         streamed: Collection[str],
+        loads: NarrowLoads | None,
     ) -> None:
         self.loop = loop
         self.scalar = scalar
         self.pointer = pointer
         self.streamed = streamed
+        self.loads = loads
         unroll = UNROLL if len(loop.body) <= 14 else 1
         self.registers = {
             k: Register(_widening(s, loop), f"v{k}_{loop.index}", dtype_of(s.buffer), unroll, loop.extent)
@@ -112,7 +117,7 @@ class _SimdLoop:
 
     def body(self, copy: int, partial: bool, position: str) -> list[str]:
         """One copy of the loop's body, for the vector at ``position`` or its first ``left`` lanes."""
-        b = VectorBody(self.loop, self.scalar, partial, position, self.streamed, self.addresses)
+        b = VectorBody(self.loop, self.scalar, partial, position, self.streamed, self.addresses, self.loads)
         for k, s in enumerate(self.loop.body):
             if isinstance(s, Let):
                 b.let(s)
@@ -161,7 +166,8 @@ class _SimdLoop:
     def _interleaved(self) -> list[str]:
         """The loop over groups of vectors, whose statements alternate, so that their latencies overlap."""
         i = self.loop.index
-        names = re.compile(rf"\b({'|'.join(s.name for s in self.loop.body if isinstance(s, (Let, Load)))})\b")
+        own = "|".join(s.name for s in self.loop.body if isinstance(s, (Let, Load)))
+        names = re.compile(rf"\b((?:{own})(?:{'|'.join(SUFFIXES)})?)\b")
         step = f"{INTERLEAVED} * {LANES}"
         lines = [f"{JAMMED} for (; {i} + {step} <= end; {self._advance(step)}) {{"]
         copies = []

@@ -14,6 +14,7 @@ from symc.loops.expr import Expr, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import combine, in_pieces, vector_identity
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, vector_call
+from symc_backends.c.narrow import Narrow, NarrowLoads
 from symc_backends.c.pieces import is_piecewise, jumps, steps
 
 __all__ = ["VectorBody", "can_vectorise", "is_affine"]
@@ -57,6 +58,7 @@ class VectorBody:
         position: str,
         streamed: Collection[str] = (),
         addresses: dict[int, tuple[Expr, Expr, Expr | None]] | None = None,
+        loads: NarrowLoads | None = None,
     ) -> None:
         self.loop = loop
         # by the id of an index: itself, without names that the loop defines, and the stride; the same in every copy
@@ -69,6 +71,7 @@ class VectorBody:
         self.values: dict[str, Value] = {}
         self.definitions: dict[str, Expr] = {}  # int64 Lets, substituted to find strides
         self.varying_names: set[str] = {loop.index}
+        self.narrow = None if loads is None else Narrow(self, loads)
 
     # --- expressions ----------------------------------------------------------------------------------------------
 
@@ -78,6 +81,8 @@ class VectorBody:
     def value(self, e: Expr) -> Value:
         if e.op == "var" and e.value in self.values:
             return self.values[e.value]
+        if e.op == "var" and self.narrow is not None and e.value in self.narrow.lets:
+            return self._define(e.value, self.narrow.lets[e.value])
         if e.op == "var" and e.value == self.loop.index:
             return Value(f"(viota_i64() + {self.position})", True)
         if not self.is_varying(e):
@@ -134,6 +139,12 @@ class VectorBody:
 
     def _cast(self, e: Expr) -> Value:
         (source,) = e.args
+        if self.narrow is not None and source.dtype == "int64" and e.dtype == "int32":
+            return Value(self.narrow.last_bits(source), True)
+        if self.narrow is not None and source.dtype == "int64" and e.dtype in ("float32", "float64"):
+            known = self.narrow.known(source)
+            if known.is_exact:
+                return Value(f"vcast_i32_{TAG[e.dtype]}({known.text})", True)
         v = self.value(source)
         if HALF in (source.dtype, e.dtype):
             return self._half(v, source, e.dtype)
@@ -154,8 +165,8 @@ class VectorBody:
 
     # --- addresses ------------------------------------------------------------------------------------------------
 
-    def address(self, at: Expr) -> tuple[str, Expr | None, str]:
-        """Analyse an index: (text for the first lane, stride or None if irregular, vector text)."""
+    def address(self, at: Expr) -> tuple[str, Expr | None]:
+        """Analyse an index: (text for the first lane, stride), or ("", None) if it is irregular."""
         known = self.addresses.get(id(at))
         if known is None:
             plain = substituted(at, self.definitions)
@@ -163,9 +174,9 @@ class VectorBody:
         _, plain, stride = known
         loaded = self.varying_names - {self.loop.index}
         if stride is None or not loaded.isdisjoint(names_in(plain)):
-            return "", None, self.vector(self.value(at), "int64")
+            return "", None
         start = substituted(plain, {self.loop.index: var(self.position)})
-        return self.scalar(start), stride, ""
+        return self.scalar(start), stride
 
     def _is_piecewise(self, e: Expr) -> bool:
         """Whether the value is an index with jumps along the lanes, and depends on nothing that the loop loads."""
@@ -199,14 +210,21 @@ class VectorBody:
     def let(self, s: Let) -> None:
         if s.value.dtype == "int64" and (is_affine(s.value) or self._is_piecewise(s.value)):
             self.definitions[s.name] = s.value
-        v = self.value(s.value)
-        name = s.name
-        if not v.varying:
-            self.add(f"const {CTYPE[s.value.dtype]} {name} = {v.text};")
-        else:
+        if self.narrow is not None and s.value.dtype in ("int64", "bool") and self.is_varying(s.value):
             self.varying_names.add(s.name)
-            self.add(f"const v_{v.mask or TAG[s.value.dtype]} {name} = {v.text};")
-        self.values[s.name] = Value(name, v.varying, v.mask)
+            self.narrow.lets[s.name] = s.value  # defined where it is read, if 64 bits are
+        else:
+            self._define(s.name, s.value)
+
+    def _define(self, name: str, value: Expr) -> Value:
+        v = self.value(value)
+        if not v.varying:
+            self.add(f"const {CTYPE[value.dtype]} {name} = {v.text};")
+        else:
+            self.varying_names.add(name)
+            self.add(f"const v_{v.mask or TAG[value.dtype]} {name} = {v.text};")
+        self.values[name] = Value(name, v.varying, v.mask)
+        return self.values[name]
 
     def bind(self, name: str, dtype: str, register: str) -> None:
         """Name the present value of a vector register."""
@@ -220,14 +238,16 @@ class VectorBody:
 
     def load(self, s: Load, pointer: str) -> None:
         tag, name = TAG[s.dtype], s.name
-        start, stride, vector = self.address(s.index)
+        start, stride = self.address(s.index)
         left = "left" if self.partial else ""
         pieces = self.pieces(s.index) if stride is None and s.dtype != "bool" else None
         distributed = self._distributed(s, pointer, left or LANES) if stride is None else ""
         if distributed:
             text = distributed
         elif stride is None:
-            text = f"vindex_n_{tag}({pointer}, {vector}, left)" if left else f"vindex_{tag}({pointer}, {vector})"
+            narrow = self.narrow if self.narrow is not None and s.buffer in self.narrow.loads.buffers else None
+            bits, at = ("", self.vector_of(s.index)) if narrow is None else ("32", narrow.last_bits(s.index))
+            text = f"vindex{bits}_n_{tag}({pointer}, {at}, left)" if left else f"vindex{bits}_{tag}({pointer}, {at})"
         elif stride.op == "const" and stride.value == 0:
             self.add(f"const {CTYPE[s.dtype]} {name} = {pointer}[{start}];")
             self.values[s.name] = Value(name, False)
@@ -279,7 +299,7 @@ class VectorBody:
 
     def store(self, s: Store, pointer: str, value: str | None = None) -> None:
         tag = TAG[s.value.dtype]
-        start, stride, vector = self.address(s.index)
+        start, stride = self.address(s.index)
         text = value or self._stored(s.value)
         if stride is not None and stride.op == "const" and stride.value == 1:
             if self.partial:
@@ -292,7 +312,7 @@ class VectorBody:
         lanes = "left" if self.partial else LANES
         if stride is None:
             each = f"for (int l = 0; l < {lanes}; l++) {pointer}[at[l]] = of[l];"
-            self.add(f"{{ const v_i64 at = {vector}; const v_{tag} of = {text}; {each} }}")
+            self.add(f"{{ const v_i64 at = {self.vector_of(s.index)}; const v_{tag} of = {text}; {each} }}")
         else:
             by = self.scalar(stride)
             each = f"for (int l = 0; l < {lanes}; l++) at[l * {by}] = of[l];"
@@ -322,7 +342,7 @@ class VectorBody:
     def accumulate_memory(self, s: Accumulate, pointer: str) -> None:
         """Combine each lane with its own element in memory."""
         dtype, tag = s.value.dtype, TAG[s.value.dtype]
-        start, stride, _ = self.address(s.index)
+        start, stride = self.address(s.index)
         assert stride is not None
         by = self.scalar(stride)
         unit = stride.op == "const" and stride.value == 1

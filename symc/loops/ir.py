@@ -168,6 +168,9 @@ class Kernel:
     elements : dict of int to Expr
         The number of elements that it writes to a buffer, where that is known: a back end may store large results past
         the caches.
+    sizes : dict of int to Expr
+        The number of elements of a buffer that it reads at computed positions: a back end may compute positions in
+        fewer bits.
     """
 
     name: str
@@ -178,6 +181,7 @@ class Kernel:
     flops: Expr
     bytes: Expr
     elements: dict[int, Expr] = field(default_factory=dict)
+    sizes: dict[int, Expr] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Variable, dims
-from symc.loops.expr import ZERO, Expr, index, var
+from symc.loops.expr import ZERO, Expr, index, maximum, var
 from symc.loops.ir import Kernel, Ref, Statement, Step
 
 
@@ -25,6 +25,7 @@ class KernelBuilder:
         self._counter = 0
         self.flops: Expr = ZERO
         self.elements: dict[int, Expr] = {}
+        self.sizes: dict[int, Expr] = {}
 
     def fresh(self, prefix: str = "t") -> str:
         """An unused name."""
@@ -44,6 +45,13 @@ class KernelBuilder:
     def reads(self, v: Variable) -> str:
         """The name of the buffer of ``v``, to be read."""
         return self.buffer(self.ref_of(v), v.dtype)
+
+    def reads_anywhere(self, v: Variable) -> str:
+        """The name of the buffer of ``v``, to be read at computed positions."""
+        name = self.reads(v)
+        k, size = self.number_of(v), self.size(dims.product(v.type.shape))
+        self.sizes[k] = maximum(self.sizes[k], size) if k in self.sizes and not size.same(self.sizes[k]) else size
+        return name
 
     def writing(self, v: Variable) -> str:
         """The name of the buffer of ``v``, to be written."""
@@ -78,6 +86,6 @@ class KernelBuilder:
             total = total + self.size(count) * np.dtype(dtype).itemsize
         kernel = Kernel(
             self.name, tuple(self.dtypes), frozenset(self.writes), len(self.dims), tuple(body), self.flops, total,
-            self.elements,
+            self.elements, self.sizes,
         )  # fmt: skip
         return Step(kernel, tuple(self.refs), tuple(self.dims), tuple(dict.fromkeys(t for t in locations if t)))

@@ -192,8 +192,8 @@ class Nest(GroupIteration):
                 return const(source.data.reshape(())[()], source.dtype)
             if is_dim(source):
                 return self.value(source, ())
-            flat = self.k.flat(source.type.shape if k else shape, at)
-            return self.load(home, source, flat)
+            self.k.reads_anywhere(source)
+            return self.load(home, source, self.k.flat(source.type.shape if k else shape, at))
 
         more = () if lower.tail is None else (self.k.size(step),)
         return lower.element(node, position, read, self.k.size, *more)

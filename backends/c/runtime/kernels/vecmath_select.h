@@ -70,8 +70,37 @@ VM_ALL_TYPES(VM_DEFINE_CHOICE)
         vp_##T r = VM_BLEND(vp_##T, vp_##M, (vp_##M)(b > a), b, a);                                  \
         return VM_BLEND(vp_##T, vp_##M, (vp_##M)(b != b), b, r);                                     \
     }
+#if VM_AVX512_BUILTINS
+#define VM_DEFINE_INTEGER_EXTREMA(T, V, K, SUFFIX)                                                   \
+    VM_INLINE vp_##T vpmin_##T(vp_##T a, vp_##T b) {                                                 \
+        return (vp_##T)__builtin_ia32_pmin##SUFFIX##512_mask((V)a, (V)b, (V)a, (K)-1);               \
+    }                                                                                                \
+    VM_INLINE vp_##T vpmax_##T(vp_##T a, vp_##T b) {                                                 \
+        return (vp_##T)__builtin_ia32_pmax##SUFFIX##512_mask((V)a, (V)b, (V)a, (K)-1);               \
+    }
+VM_DEFINE_INTEGER_EXTREMA(i32, vp_i32, uint16_t, sd)
+VM_DEFINE_INTEGER_EXTREMA(u32, vp_i32, uint16_t, ud)
+VM_DEFINE_INTEGER_EXTREMA(i64, vb_i64, uint8_t, sq)
+VM_DEFINE_INTEGER_EXTREMA(u64, vb_i64, uint8_t, uq)
+VM_NARROW_TYPES(VM_DEFINE_PIECE_EXTREMA)
+#elif VM_REGISTER == 32 && defined(__GNUC__) && !defined(__clang__)
+#define VM_DEFINE_INTEGER_EXTREMA(T, SUFFIX)                                                         \
+    VM_INLINE vp_##T vpmin_##T(vp_##T a, vp_##T b) {                                                 \
+        return (vp_##T)__builtin_ia32_pmin##SUFFIX##256((vp_i32)a, (vp_i32)b);                       \
+    }                                                                                                \
+    VM_INLINE vp_##T vpmax_##T(vp_##T a, vp_##T b) {                                                 \
+        return (vp_##T)__builtin_ia32_pmax##SUFFIX##256((vp_i32)a, (vp_i32)b);                       \
+    }
+VM_DEFINE_INTEGER_EXTREMA(i32, sd)
+VM_DEFINE_INTEGER_EXTREMA(u32, ud)
+VM_DEFINE_PIECE_EXTREMA(i64, int64_t, 128, i64)
+VM_DEFINE_PIECE_EXTREMA(u64, uint64_t, 128, i64)
+VM_NARROW_TYPES(VM_DEFINE_PIECE_EXTREMA)
+#else
 VM_SIGNED_TYPES(VM_DEFINE_PIECE_EXTREMA)
 VM_UNSIGNED_TYPES(VM_DEFINE_PIECE_EXTREMA)
+#endif
+#undef VM_DEFINE_INTEGER_EXTREMA
 /* The machine's extrema of (b, a) give a where the two are equal or either is a NaN, as the comparisons above do: only
  * a NaN in b is left to restore, which AVX-512 does in one instruction. */
 #if VM_AVX512_BUILTINS

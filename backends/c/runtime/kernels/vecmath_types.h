@@ -89,6 +89,7 @@
     X(i8, int8_t, 16, i8) X(i16, int16_t, 32, i16) X(i32, int32_t, 64, i32) X(i64, int64_t, 128, i64)
 #define VM_UNSIGNED_TYPES(X) \
     X(u8, uint8_t, 16, i8) X(u16, uint16_t, 32, i16) X(u32, uint32_t, 64, i32) X(u64, uint64_t, 128, i64)
+#define VM_NARROW_TYPES(X) X(i8, int8_t, 16, i8) X(i16, int16_t, 32, i16) X(u8, uint8_t, 16, i8) X(u16, uint16_t, 32, i16)
 #define VM_ALL_TYPES(X) VM_FLOAT_TYPES(X) VM_SIGNED_TYPES(X) VM_UNSIGNED_TYPES(X)
 
 /* v_T the value, vp_T the piece that fits a register, vu_T both views, va_T at any address. */

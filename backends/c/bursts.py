@@ -1,0 +1,205 @@
+"""Loads at computed positions, many in a row: a simd loop with such loads becomes several, block by block.
+
+The first loop computes the positions of a block of elements and stores them, then all of these are loaded one after
+another, and the next loop goes on with what was loaded. So a processor has many loads under way; those of the lanes of
+one vector would wait for its positions, and the vector for the last of them. Positions that depend on loaded values
+take more rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from symc.loops.expr import Expr, cast, coefficient, names_in, substituted, var
+from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store
+from symc_backends.c.dialect import CTYPE, TAG
+from symc_backends.c.narrow import block_names
+from symc_backends.c.pieces import is_piecewise, steps
+from symc_backends.c.vector import is_affine
+
+__all__ = ["BLOCK", "emit_bursts", "scattered_loads"]
+
+BLOCK = 256
+"""The number of elements of a block."""
+MOST = 24
+"""The largest number of arrays of a block, so that all of them stay in the fastest cache."""
+
+
+def scattered_loads(loop: For, sizes: Mapping[str, Expr]) -> list[Load]:
+    """The loads of a simd loop at computed positions, from buffers of known ``sizes``."""
+    definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
+    affine = {k: e for k, e in definitions.items() if is_affine(e)}
+    varying = _varying(loop)
+    loaded = varying - affine.keys() - {loop.index}
+    found = []
+    for s in loop.body:
+        if not isinstance(s, Load) or s.buffer not in sizes or varying.isdisjoint(names_in(s.index)):
+            continue
+        if coefficient(plain := substituted(s.index, affine), loop.index) is not None:
+            if loaded.isdisjoint(names_in(plain)):
+                continue
+        whole = substituted(s.index, definitions)
+        inside = {s.name for s in loop.body if isinstance(s, Load)}
+        if inside.isdisjoint(names_in(whole)) and (is_piecewise(whole, loop.index) or steps(whole, loop.index)):
+            continue
+        found.append(s)
+    return found
+
+
+def _varying(loop: For) -> set[str]:
+    """The names of values that differ between iterations."""
+    found = {loop.index}
+    for s in loop.body:
+        if isinstance(s, (Let, Load)) and not found.isdisjoint(names_in(s.value if isinstance(s, Let) else s.index)):
+            found.add(s.name)
+    return found
+
+
+class _Round(NamedTuple):
+    """The statements of a loop, and the loads at positions that it stores."""
+
+    body: list[Statement]
+    loads: list[Load]
+
+
+def emit_bursts(
+    loop: For,
+    loads: Sequence[Load],
+    scalar: Callable[[Expr], str],
+    pointer: Callable[[str], str],
+    block: Callable[[Sequence[Statement], dict[str, str]], list[str]],
+) -> list[str] | None:
+    """C lines for a simd loop in blocks; None if it has accumulators that all iterations share, or too many values.
+
+    ``block(body, arrays)`` writes statements that use arrays with these dtypes.
+    """
+    if any(not isinstance(s, (Let, Load, Store)) and not _own_element(s, loop) for s in loop.body):
+        return None
+    rounds, arrays = _Rounds(loop, loads).split()
+    if len(arrays) > MOST:
+        return None
+    first, many, k = block_names(loop)
+    last = f"{loop.index}_last"
+    lines = [f"{{ const int64_t {last} = {scalar(loop.extent)};"]
+    lines += [f"{CTYPE[d]} {name}[{BLOCK}] __attribute__((aligned(64)));" for name, d in arrays.items()]
+    lines.append(f"for (int64_t {first} = 0; {first} < {last}; {first} += {BLOCK}) {{")
+    lines.append(f"const int64_t {many} = {last} - {first} < {BLOCK} ? {last} - {first} : {BLOCK};")
+    for part in rounds:
+        lines += block([For(k, var(many), tuple(part.body), "simd")], arrays)
+        for s in part.loads:
+            names = f"{s.name}_got, {pointer(s.buffer)}, (const uint32_t *){s.name}_at, {many}"
+            lines.append(f"vburst_{TAG[s.dtype]}({names});")
+    return [*lines, "}", "}"]
+
+
+def _own_element(s: Statement, loop: For) -> bool:
+    return isinstance(s, Accumulate) and loop.index in names_in(s.index)
+
+
+class _Rounds:
+    """The division of a loop: a statement is in the round after the last of the ``loads`` on which it depends."""
+
+    def __init__(self, loop: For, loads: Sequence[Load]) -> None:
+        self.loop = loop
+        self.loads = {s.name: s for s in loads}
+        first, _, k = block_names(loop)
+        self.k = var(k)
+        self.moved = {loop.index: var(first) + self.k}
+        self.defined = {s.name: s for s in loop.body if isinstance(s, (Let, Load))}
+        self.varying = _varying(loop)
+        self.round: dict[str, int] = {}
+        self.arrays: dict[str, str] = {}
+        self.last = 0  # the round of all stores, so that no load follows them
+
+    def split(self) -> tuple[list[_Round], dict[str, str]]:
+        """The rounds, and the arrays of a block with their dtypes."""
+        for name, s in self.defined.items():  # operands come first
+            self.round[name] = self._latest(s) + (name in self.loads)
+        self.last = max(self.round.values())
+        rounds = [self._round(number) for number in range(self.last + 1)]
+        return rounds, self.arrays
+
+    def _latest(self, s: Statement) -> int:
+        return max((self.round[name] for name in _read(s) if name in self.round), default=0)
+
+    def _round(self, number: int) -> _Round:
+        """The loop of a round: the positions that it computes, what later rounds read, and its stores."""
+        body: list[Statement] = []
+        known: set[str] = set()
+        loads = [s for name, s in self.loads.items() if self.round[name] == number + 1]
+        for load in loads:
+            self.arrays[f"{load.name}_at"], self.arrays[f"{load.name}_got"] = "int32", load.dtype
+            self._need(names_in(load.index), number, body, known)
+            body.append(Store(f"{load.name}_at", self.k, cast(substituted(load.index, self.moved), "int32")))
+        for name, s in self.defined.items():
+            if self.round[name] == number and self._is_kept(name):
+                self._need([name], number, body, known)
+                self.arrays[f"{name}_kept"] = dtype = _dtype(s)
+                body.append(Store(f"{name}_kept", self.k, var(name, dtype)))
+        for one in self.loop.body:
+            if isinstance(one, (Store, Accumulate)) and number == self.last:
+                self._need(_read(one), number, body, known)
+                body.append(_moved(one, self.moved))
+        return _Round(body, loads)
+
+    def _is_kept(self, name: str) -> bool:
+        """Whether later rounds load a value from memory, in place of computing it again."""
+        s = self.defined[name]
+        if name in self.loads or isinstance(s, Load) or s.value.dtype in ("bool", "int64"):
+            return False
+        if name not in self.varying:
+            return False
+        return any(self._round_of_use(other) > self.round[name] and name in _read(other) for other in self.loop.body)
+
+    def _round_of_use(self, s: Statement) -> int:
+        """The round in which a statement reads its operands."""
+        if isinstance(s, (Let, Load)):
+            return self.round[s.name] - (s.name in self.loads)
+        return self.last
+
+    def _need(self, names: Iterable[str], number: int, body: list[Statement], known: set[str]) -> None:
+        """Add what defines these names in a round, in order."""
+        pending, wanted = list(names), set()
+        while pending:
+            name = pending.pop()
+            if name not in self.defined or name in known or name in wanted:
+                continue
+            wanted.add(name)
+            if not (self.round[name] < number and self._is_kept(name)) and name not in self.loads:
+                pending += _read(self.defined[name])
+        for name, s in self.defined.items():
+            if name in wanted:
+                known.add(name)
+                if name in self.loads:
+                    body.append(Load(name, f"{name}_got", self.k, _dtype(s)))
+                elif self.round[name] < number and self._is_kept(name):
+                    body.append(Load(name, f"{name}_kept", self.k, _dtype(s)))
+                else:
+                    body.append(_moved(s, self.moved))
+
+
+def _dtype(s: Statement) -> str:
+    assert isinstance(s, (Let, Load))
+    return s.dtype if isinstance(s, Load) else s.value.dtype
+
+
+def _read(s: Statement) -> list[str]:
+    """The names that a statement reads."""
+    if isinstance(s, Let):
+        return list(names_in(s.value))
+    if isinstance(s, Load):
+        return list(names_in(s.index))
+    assert isinstance(s, (Store, Accumulate))
+    return [*names_in(s.index), *names_in(s.value)]
+
+
+def _moved(s: Statement, names: Mapping[str, Expr]) -> Statement:
+    """A statement at other positions of the loop."""
+    if isinstance(s, Let):
+        return replace(s, value=substituted(s.value, names))
+    if isinstance(s, Load):
+        return replace(s, index=substituted(s.index, names))
+    assert isinstance(s, (Store, Accumulate))
+    return replace(s, index=substituted(s.index, names), value=substituted(s.value, names))
