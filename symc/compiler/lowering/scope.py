@@ -113,6 +113,12 @@ class Scope(Region):
         """Allocate a temporary of this scope."""
         return Ref(self.builder.buffer(name, dtype, shape, "temp", self))
 
+    def _tables(self, dtype: str, shape: Sequence[dims.Dim]) -> Ref | None:
+        """A temporary for the sums of parts; None if its size depends on a symbol that only has a bound by then."""
+        if any(dims.symbols_of(d) & self.builder.bounds.keys() for d in shape):
+            return None
+        return self.new(dtype, shape, "sums of parts")
+
     def add(self, v: Variable, role: str, slot: int = 0) -> int:
         """Create a buffer for a variable."""
         name = v.name or (v.owner.op.name if v.owner else "input")
@@ -198,7 +204,7 @@ class Scope(Region):
         in_place = self._single_in_place(unit, position)
         placed = {k for k, v in enumerate(unit.inputs) if self.placed.get(v, (None,))[0] is unit}
         status, messages = self.builder.status, self.builder.messages
-        steps = lower_single(unit, self.ref_of, in_place, status, messages, placed, self.builder.target)
+        steps = lower_single(unit, self.ref_of, in_place, status, messages, placed, self.builder.target, self._tables)
         self.nodes += steps
         lower = unit.op.record.lower
         if isinstance(lower, Loops) and lower.in_place is not None and not in_place and not placed:

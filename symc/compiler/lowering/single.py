@@ -10,6 +10,7 @@ from symc.compiler.fusion import is_dim
 from symc.compiler.fusion.groups import is_one
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.iteration import weight
+from symc.compiler.lowering.scatter_parts import in_parts
 from symc.compiler.target import CPU, Target
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims, toposort
@@ -41,8 +42,10 @@ class LoopContext:
         messages: list[str],
         placed: Container[int] = (),
         machine: Target = CPU,
+        new: Callable[[str, Sequence[dims.Dim]], Ref | None] = lambda dtype, shape: None,
     ) -> None:
         self.node = node
+        self.new = new
         self.machine = machine
         self.builder = builder
         self.in_place = in_place
@@ -110,6 +113,15 @@ class LoopContext:
         blocks = call("floordiv", total + (COPIED - 1), index(COPIED))
         return For(o, blocks, (block,), "parallel", index(COPIED))
 
+    def tables(self, dtype: str, shape: Sequence[dims.Dim]) -> str | None:
+        """The name of new memory; None if its size will not be known when memory is allocated."""
+        ref = self.new(dtype, shape)
+        return None if ref is None else self.builder.buffer(ref, dtype, True)
+
+    def in_parts(self, loop: For, rows: dims.Dim, each: dims.Dim) -> list[Statement]:
+        """Statements that add what ``loop`` over ``rows`` adds to the output, ``each`` terms per row, in parts."""
+        return in_parts(self, loop, rows, each)
+
     def work(self, values: Sequence[Variable]) -> int:
         """Estimated scalar operations per element of values that a loop computes from the operands of its op."""
         return 1 + sum(weight(node) for node in toposort(values))
@@ -161,11 +173,15 @@ class LoopContext:
         return For(counter, self.size(dims.product(rows)), statements, kind if rows else "serial", work)
 
     def planes(
-        self, shape: Sequence[dims.Dim], inner: range, body: Callable[[list[Expr], list[Statement]], None]
+        self,
+        shape: Sequence[dims.Dim],
+        inner: range,
+        body: Callable[[list[Expr], list[Statement]], None],
+        kind: str = "serial",
     ) -> list[Statement]:
         """Create a parallel loop over all axes but the ``inner`` ones, around a serial loop over each of these.
 
-        ``body(index, statements)`` fills the innermost loop.
+        ``body(index, statements)`` fills the innermost loop. The first of the inner loops is of this ``kind``.
         """
         inside: list[Statement] = []
         outer = [k for k in range(len(shape)) if k not in inner]
@@ -174,7 +190,7 @@ class LoopContext:
         at = dict(zip(outer, position)) | dict(zip(inner, map(var, names)))
         body([at[k] for k in range(len(shape))], inside)
         for name, k in zip(reversed(names), reversed(inner)):
-            inside = [For(name, self.size(shape[k]), tuple(inside), "serial")]
+            inside = [For(name, self.size(shape[k]), tuple(inside), kind if k == inner.start else "serial")]
         if not outer:
             return inside
         work = self.size(dims.product(shape[k] for k in inner))
@@ -217,6 +233,7 @@ def lower_single(
     messages: list[str],
     placed: Container[int] = (),
     machine: Target = CPU,
+    new: Callable[[str, Sequence[dims.Dim]], Ref | None] = lambda dtype, shape: None,
 ) -> list[Step | Host]:
     """Create the steps of an unfused application; a view has none, nor has an op that finds its inputs ``placed``."""
     lower = node.op.record.lower
@@ -229,7 +246,7 @@ def lower_single(
     if isinstance(lower, HostCall):
         return [_host_call(node, lower, ref_of)]
     if isinstance(lower, Loops):
-        context = LoopContext(node, builder, in_place, new_status, messages, placed, machine)
+        context = LoopContext(node, builder, in_place, new_status, messages, placed, machine, new)
         statements = list(lower.build(node, context))
         if placed or in_place:
             moved = [v for k, v in enumerate(node.inputs) if k not in placed and not (in_place and k == lower.in_place)]

@@ -58,7 +58,14 @@ def loops_of_writes(
     choose elements of the last axis, there are no rows to write: threads have planes of their own, if there are any.
     """
     x, place = node.inputs[0], node.op["place"]
+    order = _order_of_writes(node)
     if ctx.machine.scatters and x.ndim - 1 in node.op["axes"]:
-        return ctx.planes(shape, range(place, place + count), write)  # type: ignore[no-any-return]
-    rows = len(shape) > place + count  # whether the last axis is written as a whole
-    return [ctx.nest(shape, write, _order_of_writes(node), simd=rows, before=before if rows else None)]
+        loops = ctx.planes(shape, range(place, place + count), write, order)
+        length, each = shape[0] if shape else 1, dims.product(shape[1:])
+    else:
+        rows = len(shape) > place + count  # whether the last axis is written as a whole
+        loops = [ctx.nest(shape, write, order, simd=rows, before=before if rows else None)]
+        length, each = (dims.product(shape[:-1]), shape[-1]) if rows else (dims.product(shape), 1)
+    if not ctx.machine.scatters or [s.kind for s in loops] != ["unordered"] or not loops[0].body:
+        return loops  # type: ignore[no-any-return]
+    return ctx.in_parts(loops[0], length, each)
