@@ -12,19 +12,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from symc.loops.expr import Expr, cast, coefficient, names_in, substituted, var
+from symc.loops.expr import ZERO, Expr, call, cast, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store
 from symc_backends.c.dialect import CTYPE, TAG
-from symc_backends.c.narrow import block_names
+from symc_backends.c.narrow import LARGEST, NarrowLoads, block_names
 from symc_backends.c.pieces import is_piecewise, steps
 from symc_backends.c.vector import is_affine
 
 __all__ = ["BLOCK", "emit_bursts", "scattered_loads"]
 
 BLOCK = 256
-"""The number of elements of a block."""
+"""The largest number of elements of a block."""
+SMALLEST = 64
+"""The smallest one: what was just stored one by one is slow to load as a vector."""
 MOST = 24
-"""The largest number of arrays of a block, so that all of them stay in the fastest cache."""
+"""The largest number of arrays of the largest block, so that all of them stay in the fastest cache."""
 
 
 def scattered_loads(loop: For, sizes: Mapping[str, Expr]) -> list[Load]:
@@ -57,11 +59,19 @@ def _varying(loop: For) -> set[str]:
     return found
 
 
+class _Place(NamedTuple):
+    """A load at the positions in an ``array``, from element ``fixed`` of its buffer on."""
+
+    load: Load
+    fixed: Expr
+    array: str
+
+
 class _Round(NamedTuple):
     """The statements of a loop, and the loads at positions that it stores."""
 
     body: list[Statement]
-    loads: list[Load]
+    places: list[_Place]
 
 
 def emit_bursts(
@@ -70,27 +80,34 @@ def emit_bursts(
     scalar: Callable[[Expr], str],
     pointer: Callable[[str], str],
     block: Callable[[Sequence[Statement], dict[str, str]], list[str]],
+    narrow: NarrowLoads,
 ) -> list[str] | None:
     """C lines for a simd loop in blocks; None if it has accumulators that all iterations share, or too many values.
 
-    ``block(body, arrays)`` writes statements that use arrays with these dtypes.
+    ``block(body, arrays)`` writes statements that use arrays with these dtypes. ``narrow`` gets the conditions under
+    which positions, less what is the same in all iterations, have 32 bits.
     """
     if any(not isinstance(s, (Let, Load, Store)) and not _own_element(s, loop) for s in loop.body):
         return None
-    rounds, arrays = _Rounds(loop, loads).split()
-    if len(arrays) > MOST:
+    rounds, arrays = _Rounds(loop, loads, narrow).split()
+    width = BLOCK
+    while width >= SMALLEST and len(arrays) * width > MOST * BLOCK:
+        width //= 2
+    if width < SMALLEST:
         return None
     first, many, k = block_names(loop)
     last = f"{loop.index}_last"
     lines = [f"{{ const int64_t {last} = {scalar(loop.extent)};"]
-    lines += [f"{CTYPE[d]} {name}[{BLOCK}] __attribute__((aligned(64)));" for name, d in arrays.items()]
-    lines.append(f"for (int64_t {first} = 0; {first} < {last}; {first} += {BLOCK}) {{")
-    lines.append(f"const int64_t {many} = {last} - {first} < {BLOCK} ? {last} - {first} : {BLOCK};")
+    lines += [f"{CTYPE[d]} {name}[{width}] __attribute__((aligned(64)));" for name, d in arrays.items()]
+    lines.append(f"for (int64_t {first} = 0; {first} < {last}; {first} += {width}) {{")
+    lines.append(f"const int64_t {many} = {last} - {first} < {width} ? {last} - {first} : {width};")
     for part in rounds:
         lines += block([For(k, var(many), tuple(part.body), "simd")], arrays)
-        for s in part.loads:
-            names = f"{s.name}_got, {pointer(s.buffer)}, (const uint32_t *){s.name}_at, {many}"
-            lines.append(f"vburst_{TAG[s.dtype]}({names});")
+        for p in part.places:
+            source = f"{pointer(p.load.buffer)} + {scalar(p.fixed)}"
+            if p.fixed.op != "const":
+                narrow.require(f"(uint64_t)({scalar(p.fixed)}) <= {LARGEST}")
+            lines.append(f"vburst_{TAG[p.load.dtype]}({p.load.name}_got, {source}, {p.array}, {many});")
     return [*lines, "}", "}"]
 
 
@@ -101,8 +118,12 @@ def _own_element(s: Statement, loop: For) -> bool:
 class _Rounds:
     """The division of a loop: a statement is in the round after the last of the ``loads`` on which it depends."""
 
-    def __init__(self, loop: For, loads: Sequence[Load]) -> None:
+    def __init__(self, loop: For, loads: Sequence[Load], narrow: NarrowLoads) -> None:
         self.loop = loop
+        self.narrow = narrow
+        self.affine = {
+            s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64" and is_affine(s.value)
+        }
         self.loads = {s.name: s for s in loads}
         first, _, k = block_names(loop)
         self.k = var(k)
@@ -111,6 +132,7 @@ class _Rounds:
         self.varying = _varying(loop)
         self.round: dict[str, int] = {}
         self.arrays: dict[str, str] = {}
+        self.got: dict[str, str] = {}  # by load, the array of its elements: equal loads share one
         self.last = 0  # the round of all stores, so that no load follows them
 
     def split(self) -> tuple[list[_Round], dict[str, str]]:
@@ -128,11 +150,24 @@ class _Rounds:
         """The loop of a round: the positions that it computes, what later rounds read, and its stores."""
         body: list[Statement] = []
         known: set[str] = set()
-        loads = [s for name, s in self.loads.items() if self.round[name] == number + 1]
-        for load in loads:
-            self.arrays[f"{load.name}_at"], self.arrays[f"{load.name}_got"] = "int32", load.dtype
-            self._need(names_in(load.index), number, body, known)
-            body.append(Store(f"{load.name}_at", self.k, cast(substituted(load.index, self.moved), "int32")))
+        places: list[_Place] = []
+        stored: list[tuple[Expr, str]] = []  # positions, and the arrays that hold them
+        for load in (s for name, s in self.loads.items() if self.round[name] == number + 1):
+            fixed, position = self._apart(substituted(load.index, self.affine))
+            array = next((name for e, name in stored if e.same(position)), "")
+            if not array:
+                array = f"{load.name}_at"
+                stored.append((position, array))
+                self.arrays[array] = "int32"
+                self._need(names_in(position), number, body, known)
+                body.append(Store(array, self.k, cast(substituted(position, self.moved), "int32")))
+            same = (p for p in places if p.array == array and p.load.buffer == load.buffer and p.fixed.same(fixed))
+            place = next(same, None)
+            if place is None:
+                place = _Place(load, fixed, array)
+                places.append(place)
+                self.arrays[f"{load.name}_got"] = load.dtype
+            self.got[load.name] = f"{place.load.name}_got"
         for name, s in self.defined.items():
             if self.round[name] == number and self._is_kept(name):
                 self._need([name], number, body, known)
@@ -142,7 +177,20 @@ class _Rounds:
             if isinstance(one, (Store, Accumulate)) and number == self.last:
                 self._need(_read(one), number, body, known)
                 body.append(_moved(one, self.moved))
-        return _Round(body, loads)
+        return _Round(body, places)
+
+    def _apart(self, e: Expr) -> tuple[Expr, Expr]:
+        """The terms of a position that are known before the loop begins, and the others."""
+        if self.narrow.is_outside(e):
+            return e, ZERO
+        if e.op in ("add", "sub"):
+            (a, x), (b, y) = map(self._apart, e.args)
+            return call(e.op, a, b), call(e.op, x, y)
+        if e.op == "mul" and any(map(self.narrow.is_outside, e.args)):
+            a, b = e.args if self.narrow.is_outside(e.args[1]) else e.args[::-1]
+            fixed, other = self._apart(a)
+            return fixed * b, other * b
+        return ZERO, e
 
     def _is_kept(self, name: str) -> bool:
         """Whether later rounds load a value from memory, in place of computing it again."""
@@ -173,7 +221,7 @@ class _Rounds:
             if name in wanted:
                 known.add(name)
                 if name in self.loads:
-                    body.append(Load(name, f"{name}_got", self.k, _dtype(s)))
+                    body.append(Load(name, self.got[name], self.k, _dtype(s)))
                 elif self.round[name] < number and self._is_kept(name):
                     body.append(Load(name, f"{name}_kept", self.k, _dtype(s)))
                 else:

@@ -300,7 +300,7 @@ class KernelText:
             return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed, self.narrow)
         narrow = self.narrow = NarrowLoads(s, {one.buffer: self.sizes[one.buffer] for one in loads}, C.scalar)
         lines = emit_bursts(
-            s, loads, C.scalar, self.pointer, lambda body, arrays: self._with_memory(body, arrays, False, seen)
+            s, loads, C.scalar, self.pointer, lambda body, arrays: self._with_memory(body, arrays, False, seen), narrow
         )
         if lines is None:
             lines = self._simd(s, seen)

@@ -76,6 +76,10 @@ class NarrowLoads:
         self.guards: dict[str, None] = {f"{scalar(size)} <= {LARGEST}": None for size in large}
         self._inside = {loop.index, *block_names(loop)} | {s.name for s in loop.body if isinstance(s, (Let, Load))}
 
+    def require(self, condition: str) -> None:
+        """Add a condition."""
+        self.guards[condition] = None
+
     def is_outside(self, e: Expr) -> bool:
         """Whether an expression is known before the loop begins."""
         return self._inside.isdisjoint(names_in(e))
@@ -180,7 +184,7 @@ class Narrow:
         if not self.loads.is_outside(e):
             return Known(f"vset1_i32(sx_limited({self.body.scalar(e)}))", -FAR, FAR, FAR, False)
         text = self.body.scalar(e)
-        self.loads.guards[f"(uint64_t)({text} - ({low})) < {NEAR - low}"] = None
+        self.loads.require(f"(uint64_t)({text} - ({low})) < {NEAR - low}")
         return Known(f"vset1_i32((int32_t)({text}))", low, NEAR - 1)
 
     def _known_name(self, e: Expr) -> Known:

@@ -35,7 +35,7 @@ VM_INLINE v_i32 vlimited_f64(v_f64 x) {
         for (int64_t i = 0; i < n; i++) r.lane[i] = p[at[i]];                                          \
         return r.v;                                                                                    \
     }                                                                                                  \
-    VM_OUTLINE void vburst_##T(S *to, const S *p, const uint32_t *at, int64_t n) {                     \
+    VM_OUTLINE void vburst_##T(S *to, const S *p, const int32_t *at, int64_t n) {                     \
         int64_t k = 0;                                                                                 \
         for (; k + 8 <= n; k += 8) {                                                                   \
             const S a = p[at[k]], b = p[at[k + 1]], c = p[at[k + 2]], d = p[at[k + 3]];                \
