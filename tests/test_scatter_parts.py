@@ -6,6 +6,7 @@ import pytest
 import symc
 import symc.tensor as T
 from symc.compiler.lowering import scatter_parts
+from symc.printing import debugprint
 
 LEAST, SHARE = scatter_parts.LEAST, scatter_parts.SHARE
 
@@ -109,3 +110,39 @@ def test_a_shared_variable_is_updated_in_parts():
     with pytest.raises(IndexError, match="out of range"):
         f(at)
     assert table.get_value().tolist() == [10_000] * 3
+
+
+@pytest.mark.parametrize("device", ["interp", "cpu"])
+@pytest.mark.parametrize("columns", [(), (3,), (20,)])
+def test_index_arrays_that_count_along_an_axis(device, columns):
+    """What is added or written at different numbers of an axis is independent, and each thread has some of them."""
+    x, i, j = T.tensor("float32", (None,) * (3 + len(columns))), T.itensor3(), T.itensor3()
+    y = T.tensor("float32", (None,) * (3 + len(columns)))
+    counts = T.arange(y.shape[0])[:, None, None]
+    part, other = x[counts, i, j], x[i, counts[::-1], j]
+    outputs = [T.inc_subtensor(part, y), T.set_subtensor(part, y), T.inc_subtensor(other, y * 2)]
+    outputs.append(symc.grad((T.exp(part) * y).sum(), x))
+    f = symc.function([x, i, j, y], outputs, device=device)
+    rng = np.random.default_rng(5)
+    for shape in ((4, 5, 6), (1, 3, 2), (4, 0, 3), (3, 7, 1)):
+        a = rng.normal(size=(5, 5, 6, *columns)).astype("float32")
+        b = rng.normal(size=(*shape, *columns)).astype("float32")
+        p, q = (rng.integers(-5, 5, shape).astype("int32") for _ in range(2))
+        n = np.arange(shape[0])[:, None, None]
+        added, again, slope, written = (v.astype("float64") for v in (a, a, np.zeros_like(a), a))
+        np.add.at(added, (n, p, q), b)
+        np.add.at(again, (p, n[::-1], q), 2 * b)
+        np.add.at(slope, (n, p, q), np.exp(a[n, p, q]) * b)
+        for place in np.ndindex(*shape):
+            written[place[0], p[place], q[place]] = b[place]
+        for got, want in zip(f(a, p, q, b), (added, written, again, slope), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_counters_are_not_stored_and_threads_have_planes():
+    x, i, y = T.ftensor3(), T.lmatrix(), T.ftensor3()
+    counts = T.arange(y.shape[0])[:, None]
+    f = symc.function([x, i, y], T.inc_subtensor(x[counts, i], y))
+    text = debugprint(f, stage="loops", file="str")
+    scatter = text[text.index("kernel", text.index("scatter_of")) :]
+    assert "arange" not in text and "unordered" in scatter[scatter.index("parallel") :]

@@ -132,7 +132,7 @@ def _jammed(loop: For) -> tuple[int, list[Statement]]:
     if not isinstance(inner, For) or inner.kind != "simd" or not can_vectorise(inner):
         return 0, []
     sums = [s for s in inner.body if isinstance(s, Accumulate)]
-    if not sums or not all(_in_memory(s, inner.index, loop.index) for s in sums):
+    if not sums or not all(_in_memory(s, inner.index, _of_rows(loop, before)) for s in sums):
         return 0, []
     plain = all(isinstance(s, (Let, Load)) for s in before)
     if not plain or not all(isinstance(s, (Let, Load, Accumulate)) for s in inner.body):
@@ -145,10 +145,19 @@ def _jammed(loop: For) -> tuple[int, list[Statement]]:
     return rows, _copies(loop, before, inner, rows)
 
 
-def _in_memory(s: Accumulate, lane: str, row: str) -> bool:
+def _of_rows(loop: For, before: Sequence[Statement]) -> set[str]:
+    """The names of values that differ between rows."""
+    found = {loop.index}
+    for s in before:
+        if isinstance(s, (Let, Load)) and _depends(s.value if isinstance(s, Let) else s.index, found):
+            found.add(s.name)
+    return found
+
+
+def _in_memory(s: Accumulate, lane: str, rows: set[str]) -> bool:
     """Whether each lane has an accumulator of its own, the same in all rows."""
     names = names_in(s.index)
-    return lane in names and row not in names and s.op in COMBINATIONS and s.value.dtype != "bool"
+    return lane in names and rows.isdisjoint(names) and s.op in COMBINATIONS and s.value.dtype != "bool"
 
 
 def _depends(e: Expr, names: set[str]) -> bool:

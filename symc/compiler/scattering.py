@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 
-from symc.compiler.fusion.groups import base_of, is_costly_op
+from symc.compiler.fusion.groups import base_of, is_costly_op, is_inline
 from symc.compiler.index_bounds import has_elements, is_inside
 from symc.compiler.rewrite.algebra import record_of
 from symc.compiler.rewrite.engine import filled
@@ -226,12 +226,15 @@ def _is_cheap(v: Variable) -> bool:
     lower = node.op.record.lower
     if isinstance(lower, Pointwise):
         return not is_costly_op(node.op, tuple(u.dtype for u in node.inputs))
-    return isinstance(lower, Axes) or isinstance(lower, Indexed) and not lower.flat and not lower.recompute
+    return isinstance(lower, Axes) or isinstance(lower, Indexed) and not lower.flat
 
 
 def _is_free(v: Variable) -> bool:
-    """Whether a value is a number repeated, or a conversion of integers: others that read it compute it as well."""
+    """Whether a value is a number or a counter, repeated, or integers converted: whoever reads it computes it, too."""
+    source = v
+    while source.ndim and source.owner is not None and isinstance(source.owner.op.record.lower, Axes):
+        source = source.owner.inputs[0]
+    if not source.ndim or is_inline(source):
+        return True
     source = v.owner.inputs[0]  # type: ignore[union-attr]
-    if record_of(v) is EXPAND:
-        return source.ndim == 0
     return record_of(v) is CAST and is_integer(v.dtype) and is_integer(source.dtype)

@@ -175,25 +175,35 @@ class LoopContext:
     def planes(
         self,
         shape: Sequence[dims.Dim],
-        inner: range,
+        inner: Sequence[int],
         body: Callable[[list[Expr], list[Statement]], None],
         kind: str = "serial",
+        before: Callable[[list[Expr], list[Statement]], None] | None = None,
+        rows: bool = False,
     ) -> list[Statement]:
-        """Create a parallel loop over all axes but the ``inner`` ones, around a serial loop over each of these.
+        """Create a parallel loop over all axes but the ``inner`` ones, around loops of this ``kind`` over these.
 
-        ``body(index, statements)`` fills the innermost loop. The first of the inner loops is of this ``kind``.
+        ``body(index, statements)`` fills the innermost loop. With ``rows``, the last axis is a simd loop inside of all
+        others, and ``before`` adds what precedes it.
         """
         inside: list[Statement] = []
-        outer = [k for k in range(len(shape)) if k not in inner]
-        counter, names = self.fresh("o"), [self.fresh("i") for _ in inner]
+        last = [len(shape) - 1] if rows else []
+        outer = [k for k in range(len(shape)) if k not in inner and k not in last]
+        counter, names = self.fresh("o"), [self.fresh("i") for _ in (*inner, *last)]
         lets, position = self.spread([shape[k] for k in outer], var(counter))
-        at = dict(zip(outer, position)) | dict(zip(inner, map(var, names)))
-        body([at[k] for k in range(len(shape))], inside)
+        at = dict(zip(outer, position)) | dict(zip((*inner, *last), map(var, names)))
+        here = [at[k] for k in range(len(shape))]
+        first: list[Statement] = []
+        if before is not None:
+            before(here[:-1], first)
+        body(here, inside)
+        for k in last:
+            inside = [*first, For(names.pop(), self.size(shape[k]), tuple(inside), "simd")]
         for name, k in zip(reversed(names), reversed(inner)):
-            inside = [For(name, self.size(shape[k]), tuple(inside), kind if k == inner.start else "serial")]
+            inside = [For(name, self.size(shape[k]), tuple(inside), kind)]
         if not outer:
             return inside
-        work = self.size(dims.product(shape[k] for k in inner))
+        work = self.size(dims.product(shape[k] for k in (*inner, *last)))
         return [For(counter, self.size(dims.product(shape[k] for k in outer)), (*lets, *inside), "parallel", work)]
 
     def spread(self, shape: Sequence[dims.Dim], counter: Expr) -> tuple[list[Let], list[Expr]]:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.dtypes import is_integer
 from symc.graph.gradient_flow import Choice
-from symc.graph.op import Op
+from symc.graph.op import Axes, Op
 from symc.loops.expr import Expr
 from symc.loops.ir import Accumulate, Statement, Store
 from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.creation import ARANGE_OF
 
 __all__ = ["by_position", "by_replacing", "loops_of_writes", "put", "zeros_of"]
 
@@ -44,26 +46,50 @@ def _order_of_writes(node: Apply) -> str:
     return "serial" if node.op["replace"] else "unordered"
 
 
+def _is_one(dim: dims.Dim) -> bool:
+    return type(dim) is int and dim == 1
+
+
+def _counted_axis(i: Variable) -> int | None:
+    """The axis along which the elements of an index array are different numbers, and the same along all others."""
+    path = []
+    while i.owner is not None and isinstance(i.owner.op.record.lower, Axes):
+        path.append(i.owner.op.record.lower.source(i.owner.op, i.owner))
+        i = i.owner.inputs[0]
+    node = i.owner
+    if node is None or node.op.record is not ARANGE_OF or not isinstance(node.inputs[1], Constant):
+        return None
+    axis: int | None = 0 if is_integer(i.dtype) and node.inputs[1].data else None
+    for source in reversed(path):
+        axis = None if axis is None else source[axis]
+    return axis
+
+
 def loops_of_writes(
     node: Apply,
     ctx: Any,
     shape: Sequence[dims.Dim],
-    count: int,
+    indices: Sequence[Variable],
     write: Callable[[list[Expr], list[Statement]], None],
     before: Callable[[list[Expr], list[Statement]], None] | None = None,
 ) -> list[Statement]:
-    """The loops of a scatter of a value of this ``shape``, whose index arrays have ``count`` axes.
+    """The loops of a scatter of a value of this ``shape`` at index arrays.
 
     ``write(index, statements)`` adds what writes an element, and ``before`` what precedes each row. If the index arrays
     choose elements of the last axis, there are no rows to write: threads have planes of their own, if there are any.
+    They also have if an index array counts along an axis.
     """
-    x, place = node.inputs[0], node.op["place"]
+    x, place, count = node.inputs[0], node.op["place"], indices[0].ndim
     order = _order_of_writes(node)
+    rows = len(shape) > place + count  # whether the last axis is written as a whole
+    own = {place + a for i in indices if (a := _counted_axis(i)) is not None and not _is_one(shape[place + a])}
+    inner = [k for k in range(place, place + count) if k not in own]
     if ctx.machine.scatters and x.ndim - 1 in node.op["axes"]:
-        loops = ctx.planes(shape, range(place, place + count), write, order)
+        loops = ctx.planes(shape, inner, write, order)
         length, each = shape[0] if shape else 1, dims.product(shape[1:])
+    elif ctx.machine.scatters and own:
+        return ctx.planes(shape, inner, write, order, before if rows else None, rows)  # type: ignore[no-any-return]
     else:
-        rows = len(shape) > place + count  # whether the last axis is written as a whole
         loops = [ctx.nest(shape, write, order, simd=rows, before=before if rows else None)]
         length, each = (dims.product(shape[:-1]), shape[-1]) if rows else (dims.product(shape), 1)
     if not ctx.machine.scatters or [s.kind for s in loops] != ["unordered"] or not loops[0].body:

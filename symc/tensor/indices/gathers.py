@@ -203,7 +203,7 @@ def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
         place = ctx.flat(x, _gather_position(node, at, lambda k, i: ctx.load(inside, k, i), 2))
         inside.append(put(node, ctx, place, value))
 
-    return statements + loops_of_writes(node, ctx, y.type.shape, node.inputs[2].ndim, body)
+    return statements + loops_of_writes(node, ctx, y.type.shape, node.inputs[2:], body)
 
 
 SCATTER: Record = record(

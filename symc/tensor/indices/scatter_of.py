@@ -90,7 +90,7 @@ def _build(node: Apply, ctx: Any) -> list[Statement]:
         target = ctx.flat(x, [found[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)])
         inside.append(put(node, ctx, target, elements.element(value, at, inside)))
 
-    loops = loops_of_writes(node, ctx, value.type.shape, count, write, positions)
+    loops = loops_of_writes(node, ctx, value.type.shape, indices, write, positions)
     return [*ctx.copy(0), *elements.ahead, *loops]
 
 
