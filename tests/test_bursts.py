@@ -194,3 +194,13 @@ def test_values_that_later_rounds_need_are_stored_or_computed_again():
     assert set(arrays) <= {("int32_t", "at"), ("float", "got"), ("float", "kept")} and ("float", "got") in arrays
     a, at, w = np.arange(5, dtype="float32"), np.arange(-5, 5).repeat(50), np.linspace(-1, 1, 500).astype("float32")
     np.testing.assert_allclose(f(a, at, w), a[at] * np.exp(w) + np.clip(at, 0, 3), rtol=1e-6)
+
+
+def test_a_result_in_the_memory_of_an_operand_that_another_result_needs():
+    x, i = T.lvector(), T.lvector()
+    order = T.argsort(i)
+    f = symc.function([x, i], [T.neq(x[order], 3), (order * 2).sum(), T.inc_subtensor(T.zeros(9)[x[order]], x[order])])
+    a, at = np.random.default_rng(6).integers(0, 9, (2, 600))
+    order = np.argsort(at, kind="stable")
+    for got, want in zip(f(a, at), (a[order] != 3, order.sum() * 2, np.bincount(a, a, 9)), strict=True):
+        np.testing.assert_array_equal(got, want)

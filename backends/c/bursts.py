@@ -173,10 +173,11 @@ class _Rounds:
                 self._need([name], number, body, known)
                 self.arrays[f"{name}_kept"] = dtype = _dtype(s)
                 body.append(Store(f"{name}_kept", self.k, var(name, dtype)))
-        for one in self.loop.body:
-            if isinstance(one, (Store, Accumulate)) and number == self.last:
+        if number == self.last:
+            writes = [one for one in self.loop.body if isinstance(one, (Store, Accumulate))]
+            for one in writes:  # all operands come first: a result may have the memory of one
                 self._need(_read(one), number, body, known)
-                body.append(_moved(one, self.moved))
+            body += [_moved(one, self.moved) for one in writes]
         return _Round(body, places)
 
     def _apart(self, e: Expr) -> tuple[Expr, Expr]:
