@@ -213,15 +213,15 @@ MUTANTS = [
     Mutant(
         "an update is written before the last reader of the old value",
         "symc/compiler/lowering/root.py",
-        "            if first_write > barrier and (same or all(k < first_write for k in readers)):",
+        "            if first_write > barrier and all(k < first_write for k in readers):",
         "            if first_write > barrier:",
         ("tests/test_function.py::test_no_update_reads_what_another_has_written",),
     ),
     Mutant(
         "an update is written before a step that may fail",
         "symc/compiler/lowering/root.py",
-        "            if first_write > barrier and (same or",
-        "            if (same or",
+        "        return uses, writes, barrier",
+        "        return uses, writes, -1",
         ("tests/test_mutants.py::test_a_call_that_fails_changes_nothing",),
     ),
     Mutant(
