@@ -9,11 +9,10 @@ take more rounds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from symc.loops.expr import ZERO, Expr, call, cast, coefficient, names_in, substituted, var
-from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store
+from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store, moved
 from symc_backends.c.dialect import CTYPE, TAG
 from symc_backends.c.narrow import LARGEST, NarrowLoads, block_names
 from symc_backends.c.pieces import is_piecewise, steps
@@ -177,7 +176,7 @@ class _Rounds:
             writes = [one for one in self.loop.body if isinstance(one, (Store, Accumulate))]
             for one in writes:  # all operands come first: a result may have the memory of one
                 self._need(_read(one), number, body, known)
-            body += [_moved(one, self.moved) for one in writes]
+            body += [moved(one, self.moved) for one in writes]
         return _Round(body, places)
 
     def _apart(self, e: Expr) -> tuple[Expr, Expr]:
@@ -226,7 +225,7 @@ class _Rounds:
                 elif self.round[name] < number and self._is_kept(name):
                     body.append(Load(name, f"{name}_kept", self.k, _dtype(s)))
                 else:
-                    body.append(_moved(s, self.moved))
+                    body.append(moved(s, self.moved))
 
 
 def _dtype(s: Statement) -> str:
@@ -242,13 +241,3 @@ def _read(s: Statement) -> list[str]:
         return list(names_in(s.index))
     assert isinstance(s, (Store, Accumulate))
     return [*names_in(s.index), *names_in(s.value)]
-
-
-def _moved(s: Statement, names: Mapping[str, Expr]) -> Statement:
-    """A statement at other positions of the loop."""
-    if isinstance(s, Let):
-        return replace(s, value=substituted(s.value, names))
-    if isinstance(s, Load):
-        return replace(s, index=substituted(s.index, names))
-    assert isinstance(s, (Store, Accumulate))
-    return replace(s, index=substituted(s.index, names), value=substituted(s.value, names))

@@ -6,10 +6,8 @@ and the result does not depend on the number of threads. Rows of few columns are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from symc.loops.expr import Expr, index, names_in, substituted, var
-from symc.loops.ir import Accumulate, For, Let, Load, Statement
+from symc.loops.ir import Accumulate, For, Let, Load, moved
 
 __all__ = ["by_columns", "by_elements"]
 
@@ -42,7 +40,7 @@ def by_columns(loop: For, first: str, end: str) -> tuple[Expr, For] | None:
             return None
     column = f"{inner.index}_column"
     names = {inner.index: var(first) + var(column)}
-    body = tuple(_renamed(s, names) for s in inner.body)
+    body = tuple(moved(s, names) for s in inner.body)
     return inner.extent, For(
         loop.index, loop.extent, (*before, For(column, var(end) - var(first), body, "simd")), "unordered"
     )
@@ -58,7 +56,7 @@ def by_elements(loop: For) -> For | None:
     columns = []
     for c in range(inner.extent.value):
         one = f"{inner.index}_{c}"
-        body = tuple(_renamed(s, {inner.index: index(c)}) for s in inner.body)
+        body = tuple(moved(s, {inner.index: index(c)}) for s in inner.body)
         columns.append(For(one, index(1), body, "serial"))
     return For(loop.index, loop.extent, (*loop.body[:-1], *columns), "serial")
 
@@ -77,12 +75,3 @@ def _apart(at: Expr, inner: For) -> bool:
         if column.op == "var" and column.value == inner.index and rest.op == "mul":
             return inner.index not in names_in(rest) and any(a.same(inner.extent) for a in rest.args)
     return False
-
-
-def _renamed(s: Statement, names: Mapping[str, Expr]) -> Statement:
-    if isinstance(s, Let):
-        return Let(s.name, substituted(s.value, names))
-    if isinstance(s, Load):
-        return Load(s.name, s.buffer, substituted(s.index, names), s.dtype)
-    assert isinstance(s, Accumulate)
-    return Accumulate(s.buffer, substituted(s.index, names), substituted(s.value, names), s.op)

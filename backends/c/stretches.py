@@ -6,11 +6,11 @@ before the loop begins. Between two such positions its elements are as regular a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from symc.loops.expr import Expr, call, coefficient, index, names_in, substituted, var
-from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store
+from symc.loops.ir import For, Let, Load, moved
 from symc_backends.c.pieces import jumps, stride_of_pieces
 
 __all__ = ["emit_stretches"]
@@ -47,8 +47,8 @@ def emit_stretches(loop: For, scalar: Callable[[Expr], str], emit: Callable[[For
     for k, (load, (e, stride)) in enumerate(found.items()):
         lines.append(f"const int64_t {lane}_at{k} = {scalar(substituted(e, here))};")
         starts[load] = var(f"{lane}_at{k}") + var(inner) * stride
-    moved = {lane: var(first) + var(inner)}
-    body = tuple(replace(s, index=starts[s]) if s in starts else _moved(s, moved) for s in loop.body)
+    there = {lane: var(first) + var(inner)}
+    body = tuple(replace(s, index=starts[s]) if s in starts else moved(s, there) for s in loop.body)
     lines += emit(replace(loop, index=inner, extent=var(stop) - var(first), body=body))
     return [*lines, f"{first} = {stop};", "}", "}"]
 
@@ -91,13 +91,3 @@ def _end(condition: Expr, lane: str) -> Expr | None:
     if by.value == 1:
         return index(0 if strict else 1) - at_first
     return at_first + index(1 if strict else 0)
-
-
-def _moved(s: Statement, names: Mapping[str, Expr]) -> Statement:
-    """A statement at other positions of the loop."""
-    if isinstance(s, Let):
-        return replace(s, value=substituted(s.value, names))
-    if isinstance(s, Load):
-        return replace(s, index=substituted(s.index, names))
-    assert isinstance(s, (Store, Accumulate))
-    return replace(s, index=substituted(s.index, names), value=substituted(s.value, names))

@@ -18,18 +18,18 @@ terms to a float64 total. Back ends ensure it in simd loops, where they choose t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from symc.graph.dims import Dim
-from symc.loops.expr import Expr
+from symc.loops.expr import Expr, substituted
 
 __all__ = [
     "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Carried", "Check", "Epilogue", "For", "Host",
     "If", "Kernel", "Let", "Load", "Loop", "Native", "Node", "Program", "Ref", "Room", "Rows", "SUM_TERMS", "Statement",
-    "Step", "Store", "roots", "walk",
+    "Step", "Store", "moved", "roots", "walk",
 ]  # fmt: skip
 
 SUM_TERMS = {"float32": 32, "float64": 512}
@@ -443,6 +443,18 @@ class Program:
                 bound = False
             found[-1].append(node)
         return tuple(tuple(nodes) for nodes in found)
+
+
+def moved(s: Statement, names: Mapping[str, Expr]) -> Statement:
+    """A statement in which names have these values, such as a loop's index that of another position."""
+    if isinstance(s, Let):
+        return replace(s, value=substituted(s.value, names))
+    if isinstance(s, Load):
+        return replace(s, index=substituted(s.index, names))
+    if isinstance(s, For):
+        return replace(s, extent=substituted(s.extent, names), body=tuple(moved(one, names) for one in s.body))
+    assert isinstance(s, (Store, Accumulate))
+    return replace(s, index=substituted(s.index, names), value=substituted(s.value, names))
 
 
 def walk(body: Sequence[Node]) -> Iterator[Node]:

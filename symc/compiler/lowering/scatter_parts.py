@@ -7,14 +7,14 @@ would lose digits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from symc.graph import dims
 from symc.graph.dtypes import is_float, is_integer
-from symc.loops.expr import ZERO, Expr, call, cast, const, index, minimum, substituted, var
-from symc.loops.ir import Accumulate, Alloc, For, If, Let, Load, Statement, Store
+from symc.loops.expr import ZERO, Expr, call, cast, const, index, minimum, var
+from symc.loops.ir import Accumulate, Alloc, For, If, Let, Load, Statement, Store, moved
 
 __all__ = ["in_parts"]
 
@@ -59,7 +59,7 @@ def _divided(ctx: Any, loop: For, tables: str, sizes: tuple[Expr, Expr, Expr], e
     dtype, output = ctx.node.outputs[0].dtype, ctx.output()
     p, first, i, row = (ctx.fresh(name) for name in ("p", "t", "i", "o"))
     here = {loop.index: var(first) + var(row)}
-    body = tuple(_moved(s, here, output, tables, var(p) * places) for s in loop.body)
+    body = tuple(_to_tables(moved(s, here), output, tables, var(p) * places) for s in loop.body)
     part = (
         For(i, places, (Store(tables, var(p) * places + var(i), const(0, dtype)),), "simd"),
         Let(first, var(p) * least),
@@ -98,15 +98,11 @@ def _added_up(ctx: Any, tables: str, count: Expr, places: Expr) -> For:
     )  # fmt: skip
 
 
-def _moved(s: Statement, names: Mapping[str, Expr], output: str, tables: str, offset: Expr) -> Statement:
-    """A statement at other positions of the loop, which adds to a table in place of the output."""
-    if isinstance(s, Let):
-        return replace(s, value=substituted(s.value, names))
-    if isinstance(s, Load):
-        return replace(s, index=substituted(s.index, names))
+def _to_tables(s: Statement, output: str, tables: str, offset: Expr) -> Statement:
+    """A statement that adds to a table in place of the output."""
     if isinstance(s, For):
-        body = tuple(_moved(one, names, output, tables, offset) for one in s.body)
-        return replace(s, extent=substituted(s.extent, names), body=body)
-    assert isinstance(s, Accumulate) and s.buffer == output
-    place, value = substituted(s.index, names), substituted(s.value, names)
-    return replace(s, buffer=tables, index=offset + place, value=value)
+        return replace(s, body=tuple(_to_tables(one, output, tables, offset) for one in s.body))
+    if isinstance(s, Accumulate):
+        assert s.buffer == output
+        return replace(s, buffer=tables, index=offset + s.index)
+    return s
