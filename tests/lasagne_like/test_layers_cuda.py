@@ -28,4 +28,6 @@ def test_layers_agree_with_the_cpu(cls, shapes, args, kwargs):
         results.append([f(*given), f(*given), [p.get_value() for p in layer.get_params()]])
     for there, here in zip(*results):
         for got, want in zip(there, here, strict=True):
-            np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5)
+            # Sums of terms as large as those of others are as far from exact.
+            largest = np.abs(want[np.isfinite(want)]).max(initial=1.0)
+            np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5 * largest)
