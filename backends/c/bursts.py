@@ -31,7 +31,7 @@ MOST = 24
 def scattered_loads(loop: For, sizes: Mapping[str, Expr]) -> list[Load]:
     """The loads of a simd loop at computed positions, from buffers of known ``sizes``."""
     definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
-    affine = {k: e for k, e in definitions.items() if is_affine(e)}
+    affine = _affine(loop)
     varying = _varying(loop)
     loaded = varying - affine.keys() - {loop.index}
     found = []
@@ -49,11 +49,17 @@ def scattered_loads(loop: For, sizes: Mapping[str, Expr]) -> list[Load]:
     return found
 
 
+def _affine(loop: For) -> dict[str, Expr]:
+    """The affine integers that a loop names."""
+    lets = (s for s in loop.body if isinstance(s, Let))
+    return {s.name: s.value for s in lets if s.value.dtype == "int64" and is_affine(s.value)}
+
+
 def _varying(loop: For) -> set[str]:
     """The names of values that differ between iterations."""
     found = {loop.index}
     for s in loop.body:
-        if isinstance(s, (Let, Load)) and not found.isdisjoint(names_in(s.value if isinstance(s, Let) else s.index)):
+        if isinstance(s, (Let, Load)) and not found.isdisjoint(_read(s)):
             found.add(s.name)
     return found
 
@@ -120,9 +126,7 @@ class _Rounds:
     def __init__(self, loop: For, loads: Sequence[Load], narrow: NarrowLoads) -> None:
         self.loop = loop
         self.narrow = narrow
-        self.affine = {
-            s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64" and is_affine(s.value)
-        }
+        self.affine = _affine(loop)
         self.loads = {s.name: s for s in loads}
         first, _, k = block_names(loop)
         self.k = var(k)

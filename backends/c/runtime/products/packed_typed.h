@@ -270,8 +270,6 @@ static void choose_shared(product *g, int few)
     if (a || b)
         g->whole = kept_panels(g);
     g->in_panels = g->whole.memory || g->whole.busy;
-    if (!g->in_panels)
-        g->shares_a = larger_a;
 }
 
 static void multiply(product *g)
