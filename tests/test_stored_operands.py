@@ -270,3 +270,24 @@ def test_values_of_stored_variables_alone_are_prepared(device):
     assert {tuple(p.leaf.type.shape) for p in f.specialisation.state.prepared} == {(), (40,)}
     for got, e in zip(f(data), symc.function([x], outputs, device=device)(data)):
         _close(got, e)
+
+
+def test_libraries_of_several_widths_count_together():
+    case = CASES[0]
+    gc.collect()
+    before = _held()
+    f, w = case.build()
+    f(case.data)
+    held = _held()
+    with symc.config.change(isa="scalar"):
+        g, v = case.build()
+        g(case.data)
+        both = _held()
+        assert both > held > before
+        del g, v
+        gc.collect()
+        assert _held() == held
+    assert _held() == held
+    del f, w
+    gc.collect()
+    assert _held() == before

@@ -184,10 +184,27 @@ def image(part: str, identity: str) -> bytes:
     return cache.content(f"{key}.so", make)
 
 
+def _load(part: str, identity: str) -> Any:
+    # Global, so that generated libraries and other parts find its symbols.
+    return loading.load(image(part, identity), lambda path: ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL))
+
+
+_the_core: list[Any] = []
+
+
+def _core(identity: str) -> Any:
+    """The core that is loaded, or the one for these flags; under the lock of ``runtime``."""
+    if not _the_core:
+        _the_core.append(_load("core", identity))
+    return _the_core[0]
+
+
 class Runtime:
     """The run-time library for one compiler and its flags.
 
-    Its functions are attributes; the first use of one loads its part.
+    Its functions are attributes; the first use of one loads its part. The core is the same for all: threads, scratch
+    memory and the count of kept forms belong to the process, and the symbols of the first core that is loaded serve
+    every part and all generated code, whatever compiled them.
 
     Parameters
     ----------
@@ -209,9 +226,7 @@ class Runtime:
             with self._lock:
                 found = self._parts.get(name)
                 if found is None:
-                    # Global, so that generated libraries and other parts find its symbols.
-                    data = image(name, self._identity)
-                    found = loading.load(data, lambda path: ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL))
+                    found = _core(self._identity) if name == "core" else _load(name, self._identity)
                     self._prepare(name, found)
                     self._parts[name] = found
         return found
