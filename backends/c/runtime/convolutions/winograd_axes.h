@@ -123,8 +123,9 @@ INLINE void shorten_last_tile(tiled_axis *a, int64_t results)
 INLINE int64_t axis_points(const tiled_axis *a) { return a->whole * a->in + (a->tiles - a->whole) * REST_IN; }
 
 /* The shapes of tiles: one axis or both have tiles of several results. */
-enum { TILE_SHAPES = 9 };
-static const int tile_shapes[TILE_SHAPES][2] = {{3, 3}, {5, 5}, {2, 2}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 2}, {2, 1}};
+enum { TILE_SHAPES = 12 };
+static const int tile_shapes[TILE_SHAPES][2] = {{3, 3}, {5, 5}, {4, 4}, {2, 2}, {1, 3}, {3, 1},
+                                                {1, 4}, {4, 1}, {1, 5}, {5, 1}, {1, 2}, {2, 1}};
 
 /* FOR_SHAPE(form of rows, form of columns, taps_h, taps_w) with the constants of a shape: of one with whole tiles, and of any. */
 #define SHAPE(ROWS, COLS, TAPS_H, TAPS_W) ((((ROWS) * 4 + (COLS)) * 8 + (TAPS_H)) * 8 + (TAPS_W))
@@ -133,9 +134,12 @@ static const int tile_shapes[TILE_SHAPES][2] = {{3, 3}, {5, 5}, {2, 2}, {1, 3}, 
 #define WHOLE_CASES                          \
     SHAPE_CASE(WHOLE_FORM, WHOLE_FORM, 3, 3) \
     SHAPE_CASE(WHOLE_FORM, WHOLE_FORM, 5, 5) \
+    SHAPE_CASE(WHOLE_FORM, WHOLE_FORM, 4, 4) \
     SHAPE_CASE(WHOLE_FORM, WHOLE_FORM, 2, 2) \
     SHAPE_CASE(NO_FORM, WHOLE_FORM, 1, 3)    \
     SHAPE_CASE(WHOLE_FORM, NO_FORM, 3, 1)    \
+    SHAPE_CASE(NO_FORM, WHOLE_FORM, 1, 4)    \
+    SHAPE_CASE(WHOLE_FORM, NO_FORM, 4, 1)    \
     SHAPE_CASE(NO_FORM, WHOLE_FORM, 1, 5)    \
     SHAPE_CASE(WHOLE_FORM, NO_FORM, 5, 1)    \
     SHAPE_CASE(NO_FORM, WHOLE_FORM, 1, 2)    \
@@ -215,11 +219,11 @@ INLINE int64_t turned_rows(const tiled_axis *rows) { return by_phases(rows, rows
 INLINE int64_t turned_step(const tiled_axis *rows) { return by_phases(rows, rows->apart); }
 INLINE int64_t turned_view(const tiled_axis *rows, int64_t view) { return by_phases(rows, view_start(rows, view)); }
 
-/* Whether a filter of `all` taps along an axis is divided into some of `taps` taps: 2 are for even numbers, 5 for 5. */
+/* Whether a filter of `all` taps along an axis is divided into some of `taps` taps: 3 and 4 are for more, too. */
 INLINE int divides_taps(int taps, int64_t all, int64_t step)
 {
     int64_t longest = ceil_div(all, step);
-    return taps == 1 || (taps == 2 && (longest == 2 || longest == 4)) || (taps == 3 && longest > 2) || (taps == 5 && longest == 5);
+    return taps == 1 || longest == taps || (longest > taps && (taps == 3 || taps == 4));
 }
 
 /* Whether minimal filtering exists for a convolution; its cheapest tiling, with shorter tiles at the ends. */

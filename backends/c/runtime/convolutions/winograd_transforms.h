@@ -1,4 +1,4 @@
-/* The transformations of minimal filtering F(4, 3), F(2, 5), F(5, 2) and F(2, 3), and their tiles. See winograd_typed.h. */
+/* The transformations of minimal filtering F(4, 3), F(3, 4), F(2, 5), F(5, 2) and F(2, 3), and their tiles. See winograd_typed.h. */
 #ifndef SYMC_WINOGRAD_TRANSFORMS_H
 #define SYMC_WINOGRAD_TRANSFORMS_H
 
@@ -8,7 +8,7 @@ enum {
     IN = 6, /* rows and columns of an image tile, */
     REST_IN = 4, /* and of one with fewer */
     POINTS = IN * IN,
-    MOST_TAPS = 5, /* rows and columns of a filter: 2, 3 or 5, or 1 along an axis that is not transformed */
+    MOST_TAPS = 5, /* rows and columns of a filter: 2 to 5, or 1 along an axis that is not transformed */
     MOST_OUT = 5   /* of an output tile: IN + 1 - taps, or 1 */
 };
 
@@ -62,15 +62,22 @@ INLINE void transform_image(axis_form form, const vec *d, vec *v)
         transform_rest_image(d, v);
 }
 
+/* The even and the odd terms of the sum of w[k] x^k, given x^2; the odd ones are divided by x. */
+INLINE void split_polynomial(real x2, int terms, const vec *w, vec *even, vec *odd)
+{
+    *even = *odd = (vec){0};
+    UNROLL
+    for (int k = terms - 1; k >= 0; k--) {
+        vec *sum = k % 2 ? odd : even;
+        *sum = k + 2 < terms ? w[k] + x2 * *sum : w[k];
+    }
+}
+
 INLINE void transform_filter(int taps, const vec *w, vec u[IN])
 {
-    vec even_p = w[0], odd_p = w[1], even_q = w[0], odd_q = w[1];
-    if (taps > 2)
-        even_p += P2 * w[2], even_q += Q2 * w[2];
-    if (taps == 5) {
-        even_p += P2 * P2 * w[4], odd_p += P2 * w[3];
-        even_q += Q2 * Q2 * w[4], odd_q += Q2 * w[3];
-    }
+    vec even_p, odd_p, even_q, odd_q;
+    split_polynomial(P2, taps, w, &even_p, &odd_p);
+    split_polynomial(Q2, taps, w, &even_q, &odd_q);
     u[0] = AT_0 * w[0];
     put_pair(AT_P * even_p, AT_P * P * odd_p, u + 1);
     u[3] = w[taps - 1];
@@ -80,14 +87,11 @@ INLINE void transform_filter(int taps, const vec *w, vec u[IN])
 INLINE void transform_whole_output(int out, const vec m[IN], vec *y)
 {
     vec sum_p = m[1] + m[2], difference_p = m[1] - m[2], sum_q = m[4] + m[5], difference_q = m[4] - m[5];
-    y[0] = m[0] + sum_p + sum_q;
-    y[1] = P * difference_p + Q * difference_q;
-    if (out > 2) {
-        y[2] = P2 * sum_p + Q2 * sum_q;
-        y[3] = P2 * P * difference_p + Q2 * Q * difference_q;
-    }
-    if (out == 5)
-        y[4] = P2 * P2 * sum_p + Q2 * Q2 * sum_q;
+    real p = 1, q = 1;
+    UNROLL
+    for (int k = 0; k < out; k++, p *= P, q *= Q)
+        y[k] = k % 2 ? p * difference_p + q * difference_q : p * sum_p + q * sum_q;
+    y[0] += m[0];
     y[out - 1] += m[3];
 }
 
@@ -110,18 +114,13 @@ INLINE void transform_output(axis_form form, int out, const vec *m, vec *y)
 /* The transposes of the last two, for the gradient with respect to the filter. */
 INLINE void transform_whole_gradient(int out, const vec *y, vec m[IN])
 {
-    vec even_p = y[0], odd_p = y[1], even_q = y[0], odd_q = y[1];
-    if (out > 2) {
-        even_p += P2 * y[2], odd_p += P2 * y[3];
-        even_q += Q2 * y[2], odd_q += Q2 * y[3];
-    }
-    if (out == 5)
-        even_p += P2 * P2 * y[4], even_q += Q2 * Q2 * y[4];
-    odd_p *= P, odd_q *= Q;
+    vec even_p, odd_p, even_q, odd_q;
+    split_polynomial(P2, out, y, &even_p, &odd_p);
+    split_polynomial(Q2, out, y, &even_q, &odd_q);
     m[0] = y[0];
-    put_pair(even_p, odd_p, m + 1);
+    put_pair(even_p, P * odd_p, m + 1);
     m[3] = y[out - 1];
-    put_pair(even_q, odd_q, m + 4);
+    put_pair(even_q, Q * odd_q, m + 4);
 }
 
 INLINE void transform_gradient(axis_form form, int out, const vec *y, vec *m)
@@ -141,14 +140,14 @@ INLINE void finish_filter(int taps, const vec u[IN], vec *w)
 {
     vec sum_p = AT_P * (u[1] + u[2]), difference_p = AT_P * P * (u[1] - u[2]);
     vec sum_q = AT_Q * (u[4] + u[5]), difference_q = AT_Q * Q * (u[4] - u[5]);
-    w[0] = AT_0 * u[0] + sum_p + sum_q;
-    w[1] = difference_p + difference_q;
-    if (taps > 2)
-        w[2] = P2 * sum_p + Q2 * sum_q;
-    if (taps == 5) {
-        w[3] = P2 * difference_p + Q2 * difference_q;
-        w[4] = P2 * P2 * sum_p + Q2 * Q2 * sum_q;
+    real p2 = 1, q2 = 1; /* P and Q to the power of k, without the factor of odd terms */
+    UNROLL
+    for (int k = 0; k < taps; k++) {
+        w[k] = k % 2 ? p2 * difference_p + q2 * difference_q : p2 * sum_p + q2 * sum_q;
+        if (k % 2)
+            p2 *= P2, q2 *= Q2;
     }
+    w[0] += AT_0 * u[0];
     w[taps - 1] += u[3];
 }
 
