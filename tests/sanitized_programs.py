@@ -192,6 +192,17 @@ def convolutions():
 
 
 @program
+def convolutions_of_few_channels_with_strides():
+    """Minimal filtering with the pixels of all remainders as lanes."""
+    x, w = T.tensor4("x"), T.tensor4("w")
+    for size, pad, step, channels, n in ((11, 5, 4, 3, 40), (7, 3, 2, 2, 31), (9, 0, 3, 1, 20)):
+        with symc.config.change(conv_algorithm="winograd"):
+            f = symc.function([x, w], T.nnet.conv2d(x, w, border_mode=pad, subsample=(step, step)))
+            a, b = draw(2, channels, n, n - 2), draw(33, channels, size, size)
+            yield f(a, b), correlated(a, b, pad, step)
+
+
+@program
 def convolutions_with_much_to_multiply():
     """Minimal filtering and direct sums, in parts of bfloat16 where the processor has matrix registers."""
     x = T.tensor4("x")

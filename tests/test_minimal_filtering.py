@@ -50,7 +50,16 @@ PROBLEMS = [
     Problem(70, 64, 64, (5, 9), (3, 3), pad=(1, 1)),
     Problem(2, 20, 17, (22, 5), (3, 1), pad=(1, 0)),
     Problem(2, 17, 20, (4, 41), (1, 3), pad=(0, 1)),
+    # Few channels and strides: the pixels of all remainders are lanes.
+    Problem(2, 3, 33, (31, 30), (11, 11), stride=(4, 4)),
+    Problem(3, 1, 17, (20, 21), (7, 7), stride=(2, 2), pad=(3, 3), flip=True),
+    Problem(1, 5, 16, (40, 37), (9, 9), stride=(3, 3), pad=(4, 4)),
+    Problem(2, 4, 48, (40, 44), (8, 8), stride=(4, 4)),
+    Problem(1, 3, 16, (9, 9), (11, 11), stride=(4, 4), pad=(12, 13)),
+    Problem(2, 3, 18, (26, 60), (3, 11), stride=(1, 4), pad=(1, 0)),
+    Problem(1, 20, 16, (11, 30), (4, 8), stride=(1, 2), pad=(2, 3)),
 ]
+FOLDED = PROBLEMS[-7:]
 
 
 def outputs(p: Problem) -> tuple[int, int]:
@@ -111,7 +120,7 @@ def test_all_passes(p, threads):
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1.5e-5 * np.sqrt(np.mean(expected**2)))
 
 
-@pytest.mark.parametrize("p", [PROBLEMS[2], PROBLEMS[7], PROBLEMS[8], PROBLEMS[11]])
+@pytest.mark.parametrize("p", [PROBLEMS[2], PROBLEMS[7], PROBLEMS[8], PROBLEMS[11], *FOLDED])
 def test_epilogues_and_stored_filters(p):
     """Rows of an epilogue may be apart, as those of dilated tiles are; stored filters stay transformed."""
     x, (a, b, g) = T.tensor4("x"), operands(p)

@@ -24,13 +24,14 @@ HIDDEN void FN(symc_window_to_lanes)(const real *planes, int64_t ld, int64_t cou
 HIDDEN void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t rows, int64_t ld, const plain_rows *end,
                                 real *to);
 
-/* C (rows, cols) = (accumulate ? C : 0) + the sum over steps q and lanes i of
+/* C (rows, cols) = (accumulate ? C : 0) + the sum over steps q and lanes i, `left` of the last step, of
  *
  *     a[list[q].a + r * pixel * VL + i] * b[(list[q].b + i) * cols + j]
  *
  * with rows <= TILE_ROWS, cols either VL or TILE_COLS, and pixel 1 or 2: pixels times filters, over blocks of channels
  * and taps. Meanwhile steps * VL vectors from `fetch` on are fetched to the second level cache, as far as they exist. */
-HIDDEN void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list,
-                                const real *a, const real *b, real *c, int64_t ldc, int accumulate, const real *fetch);
+HIDDEN void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, int64_t left,
+                                const block_step *list, const real *a, const real *b, real *c, int64_t ldc, int accumulate,
+                                const real *fetch);
 
 #endif

@@ -220,11 +220,28 @@ void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t 
 
 /* ---- products ---- */
 
-typedef void block_kernel(int64_t steps, const block_step *list, const real *a, const real *b, real *c, int64_t ldc,
+typedef void block_kernel(int64_t steps, int64_t left, const block_step *list, const real *a, const real *b, real *c, int64_t ldc,
                           int accumulate, const real *fetch);
 
-INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const block_step *list, const real *a,
-                           const real *b, real *c, int64_t ldc, int accumulate, const real *fetch)
+enum { LANES = VL < 4 ? VL : 4 }; /* at a time, of a step */
+
+/* Adds the products of one lane of each row of A and a row of B. */
+INLINE void multiply_lane(int rows, int vecs, int pixel, const real *a, const real *b, vec sum[TILE_ROWS][2])
+{
+    vec bk[2];
+    UNROLL
+    for (int v = 0; v < vecs; v++)
+        bk[v] = load(b + v * VL);
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            sum[r][v] += a[r * pixel * VL] * bk[v];
+    }
+}
+
+INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, int64_t left, const block_step *list,
+                           const real *a, const real *b, real *c, int64_t ldc, int accumulate, const real *fetch)
 {
     const int whole_lines = VL * sizeof(real) == 64; /* VL elements of a row of A are one line of the cache */
     vec sum[TILE_ROWS][2];
@@ -234,29 +251,26 @@ INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const b
         for (int v = 0; v < vecs; v++)
             sum[r][v] = (vec){0};
     }
-    for (int64_t q = 0; q < steps; q++) {
+    int64_t whole = steps - (left < VL);
+    for (int64_t q = 0; q < whole; q++) {
         const real *p = a + list[q].a, *w = b + list[q].b * vecs * VL;
         /* A step begins with as many new lines as there are rows: more than the processor's own order hides if they come
          * from beyond the second level cache. Behind the last step: the tile that follows in memory. */
         const real *next = q + 1 < steps ? a + list[q + 1].a : p + rows * pixel * VL;
-        UNROLL_SOME
-        for (int i = 0; i < VL; i++) {
-            vec bk[2];
+        for (int i = 0; i < VL; i += LANES, p += LANES, w += LANES * vecs * VL, fetch += LANES * VL, next += LANES * pixel * VL) {
             UNROLL
-            for (int v = 0; v < vecs; v++)
-                bk[v] = load(w + v * VL);
-            w += vecs * VL;
-            __builtin_prefetch(fetch, 0, 2);
-            fetch += VL;
-            if (whole_lines && rows > VL / 2)
-                __builtin_prefetch(next + i * pixel * VL);
-            UNROLL
-            for (int r = 0; r < rows; r++) {
-                UNROLL
-                for (int v = 0; v < vecs; v++)
-                    sum[r][v] += p[r * pixel * VL + i] * bk[v];
+            for (int k = 0; k < LANES; k++) {
+                __builtin_prefetch(fetch + k * VL, 0, 2);
+                if (whole_lines && rows > VL / 2)
+                    __builtin_prefetch(next + k * pixel * VL);
+                multiply_lane(rows, vecs, pixel, p + k, w + k * vecs * VL, sum);
             }
         }
+    }
+    if (whole < steps) {
+        const real *p = a + list[whole].a, *w = b + list[whole].b * vecs * VL;
+        for (int64_t i = 0; i < left; i++, p++, w += vecs * VL)
+            multiply_lane(rows, vecs, pixel, p, w, sum);
     }
     UNROLL
     for (int r = 0; r < rows; r++) {
@@ -269,10 +283,10 @@ INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const b
 }
 
 #define KERNEL(ROWS, VECS, PIXEL)                                                                                   \
-    static void kernel_##ROWS##_##VECS##_##PIXEL(int64_t steps, const block_step *list, const real *a,              \
+    static void kernel_##ROWS##_##VECS##_##PIXEL(int64_t steps, int64_t left, const block_step *list, const real *a, \
                                                  const real *b, real *c, int64_t ldc, int accumulate, const real *fetch) \
     {                                                                                                               \
-        multiply_block(ROWS, VECS, PIXEL, steps, list, a, b, c, ldc, accumulate, fetch);                            \
+        multiply_block(ROWS, VECS, PIXEL, steps, left, list, a, b, c, ldc, accumulate, fetch);                      \
     }
 #define KERNELS(ROWS) KERNEL(ROWS, 1, 1) KERNEL(ROWS, 2, 1) KERNEL(ROWS, 1, 2) KERNEL(ROWS, 2, 2)
 #define KERNEL_NAMES(ROWS)                                                                                          \
@@ -291,9 +305,9 @@ static block_kernel *const kernels[TILE_ROWS][2][2] = {
 #endif
 };
 
-void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const real *a,
-                         const real *b, real *c, int64_t ldc, int accumulate, const real *fetch)
+void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, int64_t left, const block_step *list,
+                         const real *a, const real *b, real *c, int64_t ldc, int accumulate, const real *fetch)
 {
-    kernels[rows - 1][pixel - 1][cols > VL](steps, list, a, b, c, ldc, accumulate, fetch);
+    kernels[rows - 1][pixel - 1][cols > VL](steps, left, list, a, b, c, ldc, accumulate, fetch);
 }
 #endif

@@ -31,8 +31,8 @@ static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t s
                            accumulate);
 #else
         const real *next = filters + (list->b + steps * VL) * cols + (i > 0 ? steps * VL * VL : 0);
-        FN(symc_block_tile)(rows, cols, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
-                            accumulate, next);
+        FN(symc_block_tile)(rows, cols, z->apart, steps, VL, list, from + at * z->apart * VL, filters, to + at * ldc,
+                            ldc, accumulate, next);
 #endif
     }
 }

@@ -13,13 +13,19 @@
  * With dilation, the results with the same remainder, `phases` of them, have tiles of their own, which lie side by side:
  * tile t consists of the results t / phases * out * phases + t % phases + i * phases, i < out.
  *
+ * Images of few channels would leave lanes without work. There a view is not a further channel with tiles of its own: an axis
+ * is folded, which makes `fold` pixels, one of each remainder, one place of the turned image, and they are lanes of it. The tile
+ * reads neighbouring places.
+ *
  * The last tile along an axis of three taps may have REST_IN pixels, where no more than two results are left.
  */
 typedef struct {
     int taps, in, out;                /* of a tile, if it is whole: of its filter, pixels, and results */
     int64_t whole;                    /* tiles before the one that is not, if there is one */
     int64_t all, step, dil;
-    int64_t apart, phases, residues, views;
+    int64_t fold;
+    int64_t apart, advance, phases, residues, views; /* the first two in places of the turned image, between those of a tile, and
+                                                        between the tiles of neighbouring results */
     int64_t start;                    /* of the first tap */
     int ascends;                      /* the filter's taps */
     int64_t tiles, span;              /* see tile_span() */
@@ -34,10 +40,10 @@ INLINE int64_t view_tap(const tiled_axis *a, int64_t view)
 /* The place of tap `at` in the filter, or -1 if there is none. */
 INLINE int64_t filter_tap(const tiled_axis *a, int64_t at) { return at >= a->all ? -1 : a->ascends ? at : a->all - 1 - at; }
 
-/* The places in the filter of the taps (r, s) of a view, by r * MOST_TAPS + s, or -1. */
-INLINE void locate_taps(const tiled_axis *rows, const tiled_axis *cols, int64_t view, int64_t *at)
+/* The places in the filter of the taps (r, s) of two axes' views, by r * MOST_TAPS + s, or -1. */
+INLINE void locate_taps(const tiled_axis *rows, const tiled_axis *cols, int64_t row_view, int64_t col_view, int64_t *at)
 {
-    int64_t first_row = view_tap(rows, view / cols->views), first_col = view_tap(cols, view % cols->views);
+    int64_t first_row = view_tap(rows, row_view), first_col = view_tap(cols, col_view);
     for (int r = 0; r < rows->taps; r++) {
         int64_t row = filter_tap(rows, first_row + r * rows->step);
         for (int s = 0; s < cols->taps; s++) {
@@ -66,7 +72,7 @@ INLINE int64_t tile_result(const tiled_axis *a, int64_t tile)
 INLINE int64_t tile_start(const tiled_axis *a, int64_t tile) { return a->start + tile_result(a, tile) * a->step; }
 INLINE int64_t view_start(const tiled_axis *a, int64_t view) { return view_tap(a, view) * a->dil; }
 
-/* Pixels from the first that a tile reads to the last of all views. */
+/* Places from the first that a tile reads to the last of all views. */
 INLINE int64_t tile_span(const tiled_axis *a)
 {
     int64_t last = 0;
@@ -75,10 +81,10 @@ INLINE int64_t tile_span(const tiled_axis *a)
     return last + (a->in - 1) * a->apart + 1;
 }
 
-/* Pixels that `count` tiles of a row read, which begin with the first phase. */
+/* Places that `count` tiles of a row read, which begin with the first phase. */
 INLINE int64_t tiles_span(const tiled_axis *a, int64_t count)
 {
-    return by_phases(a, count - 1) * a->out * a->phases * a->step + a->phases - 1 + a->span;
+    return by_phases(a, count - 1) * a->out * a->phases * a->advance + a->phases - 1 + a->span;
 }
 
 /* Whether the taps of an axis are at regular distances; these, or 0. */
@@ -101,6 +107,7 @@ INLINE tiled_axis tile_axis(const int64_t *tap, int64_t all, int64_t step, int64
                     .dil = distance < 0 ? -distance : distance, .start = smaller(tap[0], tap[all - 1]),
                     .ascends = distance > 0};
     a.phases = taps > 1 ? a.dil : 1;
+    a.fold = 1, a.advance = a.step;
     a.apart = larger(a.step, a.phases);
     a.residues = smaller(a.step, all);
     int64_t parts = ceil_div(ceil_div(all, a.step), taps);
@@ -109,6 +116,16 @@ INLINE tiled_axis tile_axis(const int64_t *tap, int64_t all, int64_t step, int64
     a.whole = a.tiles;
     a.span = tile_span(&a);
     return a;
+}
+
+/* Whether each view of an axis is one remainder; then it is folded. */
+INLINE int fold_axis(tiled_axis *a)
+{
+    if (a->views > a->residues || a->phases > 1 || a->residues > VL)
+        return 0;
+    a->fold = a->residues, a->views = a->apart = a->advance = 1;
+    a->span = tile_span(a);
+    return 1;
 }
 
 /* Lets the last tile have fewer pixels where that is enough for its results. */
@@ -121,6 +138,8 @@ INLINE void shorten_last_tile(tiled_axis *a, int64_t results)
 
 /* Points of all tiles along an axis. */
 INLINE int64_t axis_points(const tiled_axis *a) { return a->whole * a->in + (a->tiles - a->whole) * REST_IN; }
+
+enum { LEAST_CHANNELS = 16 };
 
 /* The shapes of tiles: one axis or both have tiles of several results. */
 enum { TILE_SHAPES = 12 };
@@ -179,6 +198,15 @@ typedef struct {
 
 INLINE int64_t views_of(const tiling *t) { return t->rows.views * t->cols.views; }
 INLINE int points_of(const tiling *t) { return t->rows.in * t->cols.in; }
+INLINE int is_folded(const tiling *t) { return t->rows.fold * t->cols.fold > 1; }
+
+/* A block of VL lanes consists of this many pieces, each `fold` neighbouring pixels of a row: first the rows of one place, then
+ * those of the next channel. Where nothing is folded, they are channels. */
+INLINE int64_t lane_pieces(const tiled_axis *cols) { return VL / cols->fold; }
+INLINE int64_t lane_blocks(const gather *g, const tiled_axis *rows, const tiled_axis *cols)
+{
+    return ceil_div(g->channels * rows->fold, lane_pieces(cols));
+}
 
 /* Whether there is nothing but one view of 3x3 or 5x5 taps. */
 INLINE int is_plain(const tiling *t)
@@ -193,12 +221,27 @@ INLINE tiling tiling_of(const gather *g, int shape)
                     tile_axis(g->tap_col, g->taps_w, g->step_w, g->out_w, tile_shapes[shape][1])};
 }
 
+/* Folds both axes of images of few channels, or where that leaves fewer blocks. */
+INLINE int fold_tiling(const gather *g, tiling *t)
+{
+    tiling folded = *t;
+    if (!fold_axis(&folded.rows) || !fold_axis(&folded.cols) || !is_folded(&folded))
+        return 0;
+    if (g->channels >= LEAST_CHANNELS &&
+        lane_blocks(g, &folded.rows, &folded.cols) >= lane_blocks(g, &t->rows, &t->cols) * views_of(t))
+        return 0;
+    *t = folded;
+    return 1;
+}
+
 /* Costs in multiplications of vectors, measured: what transformations take for a tile of 36 points and a block of channels or
  * filters, and for a channel of a filter, whose taps are turned first. Tilings that are not plain take more than these
  * explain, and for the gradient with respect to the weights still more. */
 #define TILE_COST 110.0
 #define FILTER_COST 20.0
 #define TAP_COST 1.0
+#define FOLD_COST 1.5      /* times as much to turn and transform a block of lanes of a folded image, */
+#define FEW_COST 7.0       /* and this for each vector of sums there: few terms are added to each */
 #define MARGIN 1.25        /* tiles of one row or column */
 #define SQUARE_MARGIN 1.3  /* others: their transformed tiles fill the second level cache */
 #define WEIGHTS_MARGIN 1.12
@@ -206,9 +249,12 @@ INLINE tiling tiling_of(const gather *g, int shape)
 /* The costs of a tiling, of `images` images. */
 INLINE double tiling_steps(const gather *g, const tiling *t)
 {
-    double products = (double)(g->images * axis_points(&t->rows) * axis_points(&t->cols)), views = (double)views_of(t);
-    double channels = (double)g->channels * views, filters = (double)g->filters, part = (double)points_of(t) / POINTS;
-    double steps = products * channels * filters / VL * 1.1 + TILE_COST * products / POINTS * (channels + filters) / VL +
+    double products = (double)(g->images * axis_points(&t->rows) * axis_points(&t->cols)), filters = (double)g->filters;
+    double views = (double)(views_of(t) * t->rows.fold * t->cols.fold), channels = (double)g->channels * views, few = 0;
+    double turned = channels, part = (double)points_of(t) / POINTS;
+    if (is_folded(t))
+        turned = FOLD_COST * (double)(lane_blocks(g, &t->rows, &t->cols) * VL), few = FEW_COST;
+    double steps = products * (channels + few) * filters / VL * 1.1 + TILE_COST * products / POINTS * (turned + filters) / VL +
                    (FILTER_COST * part * views + TAP_COST * (double)(g->taps_h * g->taps_w)) * (double)g->channels * filters;
     return is_plain(t) ? steps : (points_of(t) < POINTS ? MARGIN : SQUARE_MARGIN) * steps;
 }
@@ -227,7 +273,7 @@ INLINE int divides_taps(int taps, int64_t all, int64_t step)
 }
 
 /* Whether minimal filtering exists for a convolution; its cheapest tiling, with shorter tiles at the ends. */
-INLINE int find_tiling(const gather *g, tiling *found)
+INLINE int find_tiling(const gather *g, int may_fold, tiling *found)
 {
     if (SYMC_DOUBLE || g->taps_h * g->taps_w < 2 || smaller(g->step_h, g->step_w) < 1)
         return 0;
@@ -239,6 +285,8 @@ INLINE int find_tiling(const gather *g, tiling *found)
         if (!divides_taps(tile_shapes[i][0], g->taps_h, g->step_h) || !divides_taps(tile_shapes[i][1], g->taps_w, g->step_w))
             continue;
         tiling t = tiling_of(g, i);
+        if (!(may_fold && fold_tiling(g, &t)) && g->channels < LEAST_CHANNELS)
+            continue;
         shorten_last_tile(&t.rows, g->out_h), shorten_last_tile(&t.cols, g->out_w);
         double steps = tiling_steps(g, &t);
         if (steps < least)

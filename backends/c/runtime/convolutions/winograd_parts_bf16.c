@@ -59,7 +59,7 @@ static void prepare_filters(void *arg, int64_t begin, int64_t end)
     real *turned = symc_scratch(SLOT_ROW, PAIRED * taps * VL * sizeof(real));
     real transformed[2 * POINTS * VL];
     int64_t at[MOST_TAPS * MOST_TAPS];
-    locate_taps(&v->rows, &v->cols, 0, at);
+    locate_taps(&v->rows, &v->cols, 0, 0, at);
     for (int64_t task = begin; task < end; task++) {
         int64_t step = task % z->depth, block = task / z->depth % blocks(v), group = task / (z->depth * blocks(v));
         int64_t cols = block_cols(v, block), first = step * PAIRED, last = smaller(g->channels, first + PAIRED);

@@ -10,7 +10,6 @@
 #include "winograd_units.h"
 
 enum {
-    LEAST_CHANNELS = 16,
     SKEW = 5 * VL /* keeps points off the same sets of the cache */
 };
 
@@ -30,8 +29,15 @@ INLINE winograd describe_tiling(const gather *g, const tiling *t)
 {
     winograd v = {.g = g, .rows = t->rows, .cols = t->cols, .points = points_of(t), .views = views_of(t)};
     v.tiles = g->images * v.rows.tiles * v.cols.tiles;
-    v.steps = ceil_div(g->channels, VL) * v.views, v.depth = v.steps * VL;
+    v.steps = lane_blocks(g, &v.rows, &v.cols) * v.views, v.depth = v.steps * VL;
     return v;
+}
+
+/* Lanes of the last block of the last view that are not zeros behind others. */
+INLINE int64_t lanes_left(const winograd *v)
+{
+    int64_t pieces = lane_pieces(&v->cols), all = v->g->channels * v->rows.fold;
+    return (all - (v->steps / v->views - 1) * pieces) * v->cols.fold;
 }
 
 /* Pixels in a row of the turned image, for at most `tiles` tiles at a time. */
@@ -77,7 +83,7 @@ INLINE void transform_taps(int taps_h, int taps_w, int complete, const int64_t *
 /* A channel of turned filters, of the view with taps `at` (locate_taps), to vectors `step` apart. */
 INLINE void transform_block(const winograd *v, const int64_t *at, const real *turned, real *to, int64_t step)
 {
-    if (v->views == 1) { /* which has all taps */
+    if (v->views * v->rows.fold * v->cols.fold == 1) { /* which has all taps */
 #define FOR_SHAPE(ROWS, COLS, TAPS_H, TAPS_W) transform_taps(TAPS_H, TAPS_W, 1, at, turned, to, step)
         BY_SHAPE(v->rows.taps, v->cols.taps)
 #undef FOR_SHAPE

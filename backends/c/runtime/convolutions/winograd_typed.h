@@ -44,15 +44,14 @@ enum {
 double FN(symc_winograd_steps)(const gather *g)
 {
     tiling t = {0};
-    return find_tiling(g, &t) ? tiling_steps(g, &t) : INFINITY;
+    return find_tiling(g, 1, &t) ? tiling_steps(g, &t) : INFINITY;
 }
 
 int FN(symc_winograd_suits)(const gather *g)
 {
     if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD)
         return 0;
-    if (g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS ||
-        g->images * g->out_h * g->out_w <= 0)
+    if (g->filters < LEAST_CHANNELS || g->images * g->out_h * g->out_w <= 0)
         return 0;
     double pixels = (double)g->images * g->out_h * g->out_w;
     double weights = (double)g->channels * g->filters * g->taps_h * g->taps_w;
@@ -64,7 +63,7 @@ int FN(symc_winograd_suits)(const gather *g)
 int symc_winograd_suits_blocks(const gather *g)
 {
     tiling t = {0};
-    if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD || !find_tiling(g, &t))
+    if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD || !find_tiling(g, 0, &t))
         return 0;
     if (t.rows.out % g->pool_h || t.cols.out % g->pool_w || (t.rows.phases * t.cols.phases > 1 && g->pool_h * g->pool_w > 1))
         return 0;
@@ -81,17 +80,20 @@ static void prepare_filters(const winograd *v, int64_t group, int64_t filter, in
                             real *to, int64_t step, int64_t cols)
 {
     const gather *g = v->g;
-    int64_t taps = g->taps_h * g->taps_w, channel = first / v->views * VL;
-    int64_t end_channel = smaller(g->channels, ceil_div(last, v->views) * VL);
+    int64_t taps = g->taps_h * g->taps_w, pieces = lane_pieces(&v->cols), fold_h = v->rows.fold, fold_w = v->cols.fold;
+    int64_t channel = first / v->views * pieces / fold_h;
+    int64_t end_channel = smaller(g->channels, ceil_div(ceil_div(last, v->views) * pieces, fold_h));
     turn_filters(v, group, filter, channel, end_channel, turned);
     if (g->pool_h)
         round_filters(turned, (end_channel - channel) * taps);
     int64_t at[MOST_TAPS * MOST_TAPS];
     for (int64_t i = first; i < last; i++) {
-        locate_taps(&v->rows, &v->cols, i % v->views, at);
-        for (int64_t c = i / v->views * VL, end = c + VL; c < end; c++, to += cols) {
-            if (c < g->channels)
-                transform_block(v, at, turned + (c - channel) * taps * VL, to, step);
+        for (int lane = 0; lane < VL; lane++, to += cols) {
+            int64_t place = lane / fold_w, piece = i / v->views * pieces + place, view = i % v->views;
+            if (lane == 0 || fold_h * fold_w > 1)
+                locate_taps(&v->rows, &v->cols, view / v->cols.views + piece % fold_h, view % v->cols.views + lane % fold_w, at);
+            if (place < pieces && piece < g->channels * fold_h)
+                transform_block(v, at, turned + (piece / fold_h - channel) * taps * VL, to, step);
             else
                 for (int64_t point = 0; point < v->points; point++)
                     store(to + point * step, (vec){0});
@@ -141,6 +143,56 @@ static void turn_run(const winograd *v, const tile_run *run, int64_t group, int6
                                  rows + i * v->row_length * VL);
 }
 
+/* Places [first, last) of a row that is folded, to vectors; columns outside are 0. */
+INLINE void fold_at_edge(int64_t fold, const real *row, int64_t step, int64_t col, int64_t in_w, int64_t first, int64_t last,
+                         real *to)
+{
+    for (int64_t x = first; x < last; x++)
+        for (int64_t k = 0, at = col + x * step; k < fold; k++, at++)
+            to[x * VL + k] = at >= 0 && at < in_w ? row[at] : 0;
+}
+
+/* The same where all columns are inside. */
+INLINE void fold_inside(int64_t fold, const real *row, int64_t step, int64_t first, int64_t last, real *to)
+{
+    for (int64_t x = first; x < last; x++)
+        memcpy(to + x * VL, row + x * step, fold * sizeof(real));
+}
+
+/* One row of an image that is folded, from column `col` on, to a piece of `wide` vectors. */
+static void fold_row(const tiled_axis *cols, const real *row, int64_t in_w, int64_t col, int64_t wide, real *to)
+{
+    int64_t fold = cols->fold, step = cols->step, inside = ceil_div(in_w - fold - col + 1, step);
+    int64_t first = smaller(wide, larger(0, ceil_div(-col, step))), last = larger(first, smaller(wide, inside));
+    fold_at_edge(fold, row, step, col, in_w, 0, first, to);
+    switch (fold) {
+    case 1: fold_inside(1, row + col, step, first, last, to); break;
+    case 2: fold_inside(2, row + col, step, first, last, to); break;
+    case 3: fold_inside(3, row + col, step, first, last, to); break;
+    case 4: fold_inside(4, row + col, step, first, last, to); break;
+    default: fold_inside(fold, row + col, step, first, last, to);
+    }
+    fold_at_edge(fold, row, step, col, in_w, last, wide, to);
+}
+
+/* A block of lanes of the pixels behind a run of tiles of an image that is folded. */
+static void fold_run(const winograd *v, const tile_run *run, int64_t group, int64_t block, real *rows)
+{
+    const gather *g = v->g;
+    int64_t pieces = lane_pieces(&v->cols), fold_h = v->rows.fold, fold_w = v->cols.fold, all = g->channels * fold_h;
+    int64_t top = tile_start(&v->rows, run->row), col = tile_start(&v->cols, run->col), wide = run_span(&v->cols, run);
+    const real *planes = g->in + (run->image * g->groups + group) * g->channels * g->in_h * g->in_w;
+    for (int64_t y = 0; y < run_rows(&v->rows, run); y++, rows += v->row_length * VL) {
+        if (pieces * fold_w < VL || (block + 1) * pieces > all)
+            memset(rows, 0, wide * VL * sizeof(real));
+        for (int64_t k = 0; k < smaller(pieces, all - block * pieces); k++) {
+            int64_t piece = block * pieces + k, row = top + y * v->rows.step + piece % fold_h, inside = row >= 0 && row < g->in_h;
+            fold_row(&v->cols, planes + (piece / fold_h * g->in_h + (inside ? row : 0)) * g->in_w, inside ? g->in_w : 0, col,
+                     wide, rows + k * fold_w);
+        }
+    }
+}
+
 /* The panels of the tiles that have points of a kind, from the one with tile `at` of them on. */
 typedef struct {
     int64_t first, tiles, panel, begin, end;
@@ -179,7 +231,7 @@ INLINE void transform_run(axis_form rows_form, axis_form cols_form, int near, in
         real *places[4];
         for (int kind = 0; kind < 4; kind++)
             places[kind] = kind && alike ? places[0] : to + panel_place(v, &walks[kind], run->place + i, step);
-        transform_image_tile_to(rows_form, cols_form, wide, rows + first * v->cols.step * VL, row, col, places, v->tile_step);
+        transform_image_tile_to(rows_form, cols_form, wide, rows + first * v->cols.advance * VL, row, col, places, v->tile_step);
     }
 }
 
@@ -191,7 +243,10 @@ static void prepare_tiles(const winograd *v, const tile_unit *u, int64_t group, 
         memcpy(next, u->start, sizeof next);
         for (int64_t at = 0; at < u->tiles;) {
             tile_run run = next_run(&v->rows, &v->cols, u, at, next);
-            (v->g->pool_h ? widen_run : turn_run)(v, &run, group, block / v->views * VL, rows);
+            if (v->rows.fold * v->cols.fold > 1)
+                fold_run(v, &run, group, block, rows);
+            else
+                (v->g->pool_h ? widen_run : turn_run)(v, &run, group, block / v->views * VL, rows);
             for (int64_t step = block; step < block + v->views; step++) {
 #define FORMS(ROWS, COLS) transform_run(ROWS, COLS, 0, 0, v, u, &run, step, rows, to)
                 if (v->cols.apart > 1 || run.rows != WHOLE_FORM || run.cols != WHOLE_FORM)
@@ -238,6 +293,7 @@ static workspace take_workspace(const winograd *v)
 static void multiply_tiles(const winograd *v, const tile_unit *u, int64_t step, int64_t stop, const real *image,
                            const real *filters, int64_t filter_step, int64_t cols, real *sums)
 {
+    int64_t left = stop < v->steps ? VL : lanes_left(v);
     block_step lists[4][2][MOST_STEPS];
     for (int kind = 0; kind < 4; kind++) {
         int64_t least = u->count[kind] / larger(1, panels(u->count[kind]));
@@ -251,7 +307,7 @@ static void multiply_tiles(const winograd *v, const tile_unit *u, int64_t step, 
         int64_t tiles = u->count[kind], least = tiles / larger(1, panels(tiles));
         for (int64_t j = 0; j < panels(tiles); j++) {
             int64_t begin = panel_start(j, tiles), size = panel_start(j + 1, tiles) - begin, place = u->begin[kind] + begin;
-            FN(symc_block_tile)(size, cols, 1, stop - step, lists[kind][size > least],
+            FN(symc_block_tile)(size, cols, 1, stop - step, left, lists[kind][size > least],
                                 image + place * v->depth + step * size * VL, filters, sums + place * cols, cols, step > 0,
                                 filters + filter_step + (j > 0 ? (stop - step) * VL * VL : 0));
         }
@@ -302,7 +358,7 @@ static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wa
 {
     const gather *g = v->g;
     symc_form_key key = {g->weights, FORM_WINOGRAD,
-                         {VL, v->rows.taps * 8 + v->cols.taps, v->rows.step << 32 | v->cols.step, g->taps_h << 32 | g->taps_w,
+                         {VL, (v->rows.fold * 8 + v->cols.fold) * 64 + v->rows.taps * 8 + v->cols.taps, v->rows.step << 32 | v->cols.step, g->taps_h << 32 | g->taps_w,
                           g->groups, g->channels, g->filters, g->weight_filter, g->weight_channel,
                           (g->pool_h > 0) * 4 + v->rows.ascends * 2 + v->cols.ascends}};
     int many = v->tiles > wanted;
@@ -361,7 +417,7 @@ static symc_form plan_units(winograd *v, int64_t filter_bytes)
 void FN(symc_winograd)(const gather *g)
 {
     tiling t = {0};
-    if (!find_tiling(g, &t))
+    if (!find_tiling(g, 1, &t))
         return;
     winograd v = describe_tiling(g, &t);
     symc_form kept =

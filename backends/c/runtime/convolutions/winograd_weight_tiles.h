@@ -164,7 +164,7 @@ static void finish_block(const weights *v, int64_t group, int64_t block, int64_t
         for (int64_t i = 0; i < ceil_div(last - first, VL) * v->views; i++) {
             const real *from = sums + half + i * VL * TILE_COLS;
             int64_t c = i / v->views * VL, end = smaller(last - first, c + VL);
-            locate_taps(&v->rows, &v->cols, i % v->views, at);
+            locate_taps(&v->rows, &v->cols, i % v->views / v->cols.views, i % v->cols.views, at);
             for (; c < end; c++, from += TILE_COLS) {
                 real *to = turned + c * taps * VL;
 #define FOR_SHAPE(ROWS, COLS, TAPS_H, TAPS_W) \

@@ -26,7 +26,6 @@ enum {
     MANY_SUMS = 6 << 20,         /* bytes: fewer stay in the cache from unit to unit */
     CHUNK_BYTES = 5 << 18,       /* of the operands of one product */
     CHANNEL_BLOCKS = 64 / VL,    /* of a task with few tiles */
-    LEAST_CHANNELS = 16,
     LEAST_TILES = 16
 };
 
@@ -35,7 +34,7 @@ int FN(symc_winograd_weights_suits)(const gather *g)
     tiling t = {0};
     if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD)
         return 0;
-    if (g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS || !find_tiling(g, &t))
+    if (g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS || !find_tiling(g, 0, &t))
         return 0;
     int64_t tiles = g->images * t.rows.tiles * t.cols.tiles, pixels = g->images * g->out_h * g->out_w;
     int64_t taps = g->taps_h * g->taps_w;
@@ -63,7 +62,7 @@ INLINE void transform_run(axis_form rows_form, axis_form cols_form, const weight
     for (int64_t i = 0; i < run->count; i++) {
         int64_t first = v->cols.phases == 1 ? i * v->cols.out : tile_result(&v->cols, i);
         expect_tile(form_in(rows_form) * form_in(cols_form), to + (i + 1) * VL, step);
-        transform_image_tile(rows_form, cols_form, rows + first * v->cols.step * VL, row, col, to + i * VL, step);
+        transform_image_tile(rows_form, cols_form, rows + first * v->cols.advance * VL, row, col, to + i * VL, step);
     }
 }
 
@@ -338,7 +337,7 @@ static void sum_by_units(weights *v)
 void FN(symc_winograd_weights)(const gather *g, const real *dy, real *dw)
 {
     tiling t = {0};
-    if (!find_tiling(g, &t))
+    if (!find_tiling(g, 0, &t))
         return;
     weights v = describe_weights(g, &t, dy, dw);
     if (sums_bytes(&v) <= MANY_SUMS)
