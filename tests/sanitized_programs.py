@@ -203,6 +203,21 @@ def convolutions_of_few_channels_with_strides():
 
 
 @program
+def convolutions_of_which_the_maxima_are_stored():
+    x = T.tensor4("x")
+    for algorithm, size, n in (("winograd", 3, 13), ("winograd", 5, 12), ("panels", 3, 9)):
+        with symc.config.change(conv_algorithm=algorithm):
+            w = symc.shared(draw(33, 17, size, size))
+            f = symc.function(
+                [x], T.signal.pool.pool_2d(T.nnet.conv2d(x, w, border_mode=1), (2, 2), ignore_border=True)
+            )
+            a = draw(2, 17, n, n + 1)
+            wanted = correlated(a, w.get_value(), 1, 1)
+            high, wide = (k // 2 for k in wanted.shape[2:])
+            yield f(a), wanted[:, :, : 2 * high, : 2 * wide].reshape(2, 33, high, 2, wide, 2).max((3, 5))
+
+
+@program
 def convolutions_with_much_to_multiply():
     """Minimal filtering and direct sums, in parts of bfloat16 where the processor has matrix registers."""
     x = T.tensor4("x")

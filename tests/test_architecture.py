@@ -260,6 +260,7 @@ NO_CASES = {
     "arange_of": "what arange specialises to",
     "iota_at": "what iota specialises to",
     "depth_spread": "what depth_sums specialises to",
+    "conv2d_pooled": "made by the compiler alone; tests/test_pooled_maps.py compares networks with float64",
     "conv2d_blocks": "made by the compiler alone; tests/test_channel_blocks.py compares networks with float64",
     "conv2d_to_blocks": "likewise",
     "pool2d_blocks": "likewise",

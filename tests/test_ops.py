@@ -197,6 +197,7 @@ def test_every_record_has_cases_or_is_internal() -> None:
         "stretch_at", "unstretch_at", "lu", "lu_solve", "lu_inverse", "lu_det", "lu_slogdet", "lu_cofactors",
         "depth_spread", "complex_lu", "complex_lu_solve", "complex_lu_inverse", "complex_lu_det", "complex_lu_slogdet",
         "complex_lu_cofactors", "absent_length", "conv2d_blocks", "conv2d_to_blocks", "pool2d_blocks", "checked_length",
+        "conv2d_pooled",
         "scatter_of",
         "framed",
     }  # fmt: skip

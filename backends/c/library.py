@@ -301,7 +301,7 @@ def choose_precision(library: Runtime) -> None:
 
 _ALGORITHMS = ("auto", "winograd", "blocks", "panels", "bands")  # in the order of symc_conv2d_choose
 _BFLOAT16 = {"ieee": -1, "float32": 0, "bfloat16": 2}  # see symc_choose_bfloat16
-_PASSES = ("forward", "backward_data", "backward_weights")
+_PASSES = {"forward": 0, "pooled": 0, "backward_data": 1, "backward_weights": 2}
 
 
 def method(calls: Sequence[tuple[str, Sequence[int], bool]]) -> str | None:
@@ -324,12 +324,11 @@ def _method(call: str, params: Sequence[int], is_stored: bool) -> str | None:
     name, _, tag = call.rpartition("_")
     if not name.startswith("conv2d_"):
         return None
-    if name.removeprefix("conv2d_") not in _PASSES:
+    number = _PASSES.get(name.removeprefix("conv2d_"))
+    if number is None:
         return "blocks of channels that are bfloat16 in memory"
     library = runtime()
-    found = getattr(library, f"symc_conv2d_method_{tag}")(
-        _PASSES.index(name.removeprefix("conv2d_")) + 4 * is_stored, ffi.new("int64_t[]", list(params))
-    )
+    found = getattr(library, f"symc_conv2d_method_{tag}")(number + 4 * is_stored, ffi.new("int64_t[]", list(params)))
     return str(ffi.string(library.symc_conv2d_method_name(found)).decode())
 
 

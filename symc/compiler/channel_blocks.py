@@ -11,10 +11,8 @@ A value in blocks is rounded to bfloat16 if a convolution or pooling reads it, o
 read the rounded value from memory. Of several values that an elementwise op reads, one comes from the convolution that
 computes the op too; the others are rounded.
 
-Where windows of pooling do not overlap, a convolution stores their maxima alone. What lies between the two, such as a
-bias and a rectifier, follows the pooling then, for the maximum of a function that never decreases is that of the
-maximum, also where values are rounded. (An infinite bias is the exception: in its channel a sum that is infinite with
-the other sign makes its window NaN only if it is the maximum.)
+Where windows of pooling do not overlap, a convolution stores their maxima alone, as in ``symc.compiler.pooled_maps``;
+also where values are rounded, which never decreases either.
 """
 
 from __future__ import annotations
@@ -22,12 +20,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symc.compiler.padded_channels import cleared, fills_well, first_channels, whole, with_zeros
+from symc.compiler.pooled_maps import maps_behind, readers_of
 from symc.compiler.rewrite.failures import may_fail
-from symc.compiler.rewrite.ops import ADD, DIMSHUFFLE, EXPAND, JOIN, MAXIMUM, MINIMUM
+from symc.compiler.rewrite.ops import DIMSHUFFLE, EXPAND, JOIN
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Graph, Variable, dims
 from symc.graph.op import Op, Pointwise
-from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.bfloat16 import bits, from_bits, packed
 from symc.tensor.broadcasting import expand
@@ -40,9 +38,6 @@ __all__ = ["in_channel_blocks"]
 
 FEW_TERMS = 256
 """The most terms of a sum over channels and filter positions of a convolution of a few channels."""
-
-NEVER_DECREASING = frozenset({ADD, MAXIMUM, MINIMUM, ew.relu.record})
-"""Ops that never decrease with any operand."""
 
 
 def in_channel_blocks(graph: Graph) -> Sequence[Variable]:
@@ -140,12 +135,6 @@ def _repeats(v: Variable) -> bool:
     return len(shape) in (0, 4) and (not shape or shape[1] == 1 or shape[2:] == (1, 1))
 
 
-def _follows_channels(v: Variable) -> bool:
-    """Whether a broadcast value is the same for all pixels of a channel."""
-    assert v.owner is not None
-    return v.owner.inputs[0].ndim == 0 or v.owner.inputs[0].type.shape[2:] == (1, 1)
-
-
 def _wanted(graph: Graph, blocked: set[Variable]) -> set[Variable]:
     """The values in blocks that a convolution reads, directly or through other values in blocks."""
     found: set[Variable] = set()
@@ -172,9 +161,7 @@ class _Rebuilt:
         self.plain: dict[Variable, Variable] = {}
         self.inside: dict[Variable, Variable] = {}
         self.stored: dict[Variable, Variable] = {}
-        self.readers: dict[Variable, int] = {}
-        for v in (*(v for node in graph.order for v in dict.fromkeys(node.inputs)), *graph):
-            self.readers[v] = self.readers.get(v, 0) + 1
+        self.readers = readers_of(graph)
         self.rounded = self._read_rounded()
 
     def _read_rounded(self) -> set[Variable]:
@@ -189,7 +176,7 @@ class _Rebuilt:
             else:
                 sums = [v for v in dict.fromkeys(node.inputs) if v in self.blocked and v not in found]
                 found.update(sorted(sums, key=lambda v: place[v])[:-1])
-        return {v for v in self.blocked if v in found or self.readers.get(v, 0) > 1}
+        return {v for v in self.blocked if v in found or self.readers[v] > 1}
 
     def outputs(self) -> list[Variable]:
         """The results of the new graph."""
@@ -267,21 +254,10 @@ class _Rebuilt:
 
     def _pooled(self, node: Apply) -> Variable | None:
         """The maxima of windows of maps, computed by the convolution itself, with what lies between the two."""
-        op = node.op
-        if op["mode"] != "max" or op["window"] != op["stride"] or any(op["pad"]) or not op["ignore_border"]:
+        found = maps_behind(node, self.readers, self.blocked.__contains__)
+        if found is None or found.convolution.op["groups"] != 1:
             return None
-        between: list[Apply] = []
-        v = node.inputs[0]
-        while v.owner is not None and v in self.blocked and self.readers[v] == 1:
-            if v.owner.op.record is CONV2D:
-                return self._after_pooling(v.owner, between, node) if v.owner.op["groups"] == 1 else None
-            inner = [u for u in v.owner.inputs if u in self.blocked]
-            others = [u for u in v.owner.inputs if u not in self.blocked]
-            if len(inner) != 1 or v.owner.op.record not in NEVER_DECREASING or not all(map(_follows_channels, others)):
-                return None
-            between.append(v.owner)
-            v = inner[0]
-        return None
+        return self._after_pooling(found.convolution, found.between, node)
 
     def _after_pooling(self, convolution: Apply, between: Sequence[Apply], pooling: Apply) -> Variable:
         out = pooling.outputs[0]

@@ -20,6 +20,7 @@ from symc.compiler.lowering.program import ProgramBuilder
 from symc.compiler.lowering.root import Root
 from symc.compiler.lowering.sunk_products import with_sunk_products
 from symc.compiler.masks import without_lists
+from symc.compiler.pooled_maps import with_pooled_maps
 from symc.compiler.preparing import LEAST_WORK, prepare_stored
 from symc.compiler.reshaped_rows import reshapes_last
 from symc.compiler.rewrite import rules
@@ -271,6 +272,14 @@ def block_channels(state: State) -> State:
     return state if graph is state.graph else replace(state, graph=state.graph.with_outputs(graph))
 
 
+def pool_maps(state: State) -> State:
+    """Let convolutions store the maxima of windows where a pooling alone reads their maps."""
+    if state.mode != "fast_run" or not state.target.pooled_maps:
+        return state
+    graph = within(state.graph, with_pooled_maps)
+    return state if graph is state.graph else replace(state, graph=graph)
+
+
 def drop_unused(state: State) -> State:
     """Remove unused outputs."""
     return replace(state, graph=within(state.graph, drop_unused_outputs))
@@ -349,6 +358,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     fold_parameters,
     join_last,
     block_channels,
+    pool_maps,
     drop_unused,
     prepare_values,
     sink_lazy,

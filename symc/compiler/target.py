@@ -56,6 +56,8 @@ class Target:
         Whether library calls process the elements that they have computed further, see ``symc.loops.ir.Epilogue``.
     chains : bool
         Whether a kernel may consist of several library calls that pass on their output, see ``symc.loops.ir.Call``.
+    pooled_maps : bool
+        Whether convolutions store the maxima of windows of their maps.
     scatters : bool
         Whether scatters compute cheap operands in their own loops, and checks of index vectors are reductions.
     """
@@ -82,11 +84,13 @@ class Target:
     loops_by_rows: bool = False
     epilogues: bool = False
     chains: bool = False
+    pooled_maps: bool = False
     scatters: bool = False
 
 
 CPU = Target(
     map_limit=1024, most_columns=2048, any_rows=True, short_row=12, tile_length=256, packed_tile=256,
-    loops_in_registers=True, loops_by_rows=True, epilogues=True, chains=True, scatters=True,
+    loops_in_registers=True, loops_by_rows=True, epilogues=True, chains=True, pooled_maps=True,
+    scatters=True,
 )  # fmt: skip
 """A few cores with their own caches."""

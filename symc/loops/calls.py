@@ -90,7 +90,8 @@ _CONV = (
     "N", "C", "H", "W", "K", "R", "S", "OH", "OW",
     "stride_h", "stride_w", "pad_top", "pad_left", "dil_h", "dil_w", "groups", "flip",
 )  # fmt: skip
-_CONV_BLOCKS = (*_CONV, "pool_h", "pool_w", "channels")
+_CONV_POOLED = (*_CONV, "pool_h", "pool_w")
+_CONV_BLOCKS = (*_CONV_POOLED, "channels")
 _POOL = ("N", "H", "W", "OH", "OW", "win_h", "win_w", "stride_h", "stride_w", "pad_h", "pad_w", "mode")
 
 
@@ -138,16 +139,27 @@ def _conv_backward_weights(outputs: Sequence[np.ndarray], inputs: Sequence[np.nd
         dw[:, :, :, r, s] += np.einsum("ngchw,ngkhw->gkc", x[:, :, :, iy, ix], dy[:, :, :, oy, ox])
 
 
-def _conv_to_blocks(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
-    """The convolution of operands rounded to bfloat16, whose maps are in blocks of 32 channels, and pooled."""
-    maps = np.empty((p["N"], p["K"], p["OH"], p["OW"]), "float32")
-    count = p["N"] * p["C"] * p["H"] * p["W"]
-    rounded = [values_of(bits_of(x)) for x in (inputs[0][:count], inputs[1])]
-    _conv_forward([maps.reshape(-1)], rounded, p)
+def _maxima(inputs: Sequence[np.ndarray], p: dict[str, int], dtype: Any) -> np.ndarray:
+    """The maxima of windows of a convolution's results that do not overlap."""
+    maps = np.empty((p["N"], p["K"], p["OH"], p["OW"]), dtype)
+    _conv_forward([maps.reshape(-1)], inputs, p)
     wh, ww = p["pool_h"], p["pool_w"]
     h, w = p["OH"] // wh, p["OW"] // ww
-    windows = maps[:, :, : h * wh, : w * ww].reshape(p["N"], p["K"] // 32, 32, h, wh, w, ww)
-    blocks = windows.max((4, 6)).transpose(0, 1, 3, 4, 2)
+    found: np.ndarray = maps[:, :, : h * wh, : w * ww].reshape(p["N"], p["K"], h, wh, w, ww).max((3, 5))
+    return found
+
+
+def _conv_pooled(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    maxima = _maxima(inputs, p, outputs[0].dtype)
+    _array(outputs[0], maxima.shape)[...] = maxima
+
+
+def _conv_to_blocks(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    """The convolution of operands rounded to bfloat16, whose maps are in blocks of 32 channels, and pooled."""
+    count = p["N"] * p["C"] * p["H"] * p["W"]
+    maxima = _maxima([values_of(bits_of(x)) for x in (inputs[0][:count], inputs[1])], p, "float32")
+    n, _, h, w = maxima.shape
+    blocks = maxima.reshape(n, p["K"] // 32, 32, h, w).transpose(0, 1, 3, 4, 2)
     _array(outputs[0], blocks.shape)[...] = blocks
 
 
@@ -244,6 +256,7 @@ CALLS: dict[str, CallSpec] = {
         _batched_gemm, lambda batch, ta, tb, m, n, k, *rest: batch * m * n * k * 2, stored=("A", "B"), row_axes=1,
     ),
     "conv2d_forward": CallSpec(("Y",), ("X", "W"), _CONV, _conv_forward, _conv_flops, stored=("W",), row_axes=2),
+    "conv2d_pooled": CallSpec(("Y",), ("X", "W"), _CONV_POOLED, _conv_pooled, _conv_flops, stored=("W",), row_axes=2),
     "conv2d_backward_data": CallSpec(
         ("dX",), ("dY", "W"), _CONV, _conv_backward_data, _conv_flops, stored=("W",), row_axes=2
     ),

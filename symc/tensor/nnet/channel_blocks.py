@@ -15,7 +15,8 @@ from symc.graph import Apply, Variable, dims
 from symc.graph.bfloat16 import bits_of, values_of
 from symc.graph.op import LibraryCall, Op, record
 from symc.graph.types import TensorType
-from symc.tensor.nnet.conv_ops import CONV2D, Geometry, geometry, geometry_parameters
+from symc.tensor.nnet.conv_ops import Geometry, forward_geometry, geometry, geometry_parameters
+from symc.tensor.nnet.pooled_convolution import convolution_of, pooling_of
 from symc.tensor.signal.pool import POOL, pool_parameters, pooled_shape
 
 __all__ = ["CONV2D_BLOCKS", "CONV2D_TO_BLOCKS", "LANES", "POOL_BLOCKS"]
@@ -43,23 +44,14 @@ def _in_blocks(shape: Sequence[dims.Dim]) -> tuple[dims.Dim, ...]:
     return (n, dims.floordiv(c, LANES), h, w, LANES)
 
 
-def _maps(op: Op) -> Op:
-    return Op(CONV2D, **{k: v for k, v in op.attrs.items() if k not in ("pool", "channels")})
-
-
-def _pool(op: Op) -> Op:
-    """The pooling of the maps: the maxima of windows that do not overlap."""
-    return Op(POOL, window=op["pool"], stride=op["pool"], pad=(0, 0), ignore_border=True, mode="max")
-
-
 def _convolved(op: Op, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    found = _maps(op).evaluate([_rounded(x), _rounded(w)])[0]
-    return _to_blocks(_pool(op).evaluate([found.astype("float32")])[0])
+    found = convolution_of(op).evaluate([_rounded(x), _rounded(w)])[0]
+    return _to_blocks(pooling_of(op).evaluate([found.astype("float32")])[0])
 
 
 def _convolved_type(op: Op, maps: Sequence[dims.Dim], inputs: Sequence[Variable]) -> TensorType:
     stand_in = Variable(TensorType("float32", tuple(maps)), None, 0, None, inputs[0].location)
-    pooled = maps if op["pool"] == (1, 1) else pooled_shape(_pool(op), stand_in)
+    pooled = maps if op["pool"] == (1, 1) else pooled_shape(pooling_of(op), stand_in)
     return TensorType("float32", _in_blocks(pooled))
 
 
@@ -72,10 +64,6 @@ def _images(op: Op, inputs: Sequence[Variable]) -> Geometry:
     """The geometry of a convolution of images in blocks."""
     n, blocks, h, w, lanes = inputs[0].type.shape
     return geometry(op, (n, dims.mul(blocks, lanes), h, w), inputs[1].type.shape, inputs)
-
-
-def _planes(op: Op, inputs: Sequence[Variable]) -> Geometry:
-    return geometry(op, inputs[0].type.shape, inputs[1].type.shape, inputs)
 
 
 CONV2D_BLOCKS = record(
@@ -93,9 +81,9 @@ from ``channels`` on, which images have for the sake of whole blocks.
 
 CONV2D_TO_BLOCKS = record(
     "conv2d_to_blocks",
-    infer=lambda op, inputs: _convolved_type(op, _planes(op, inputs).maps, inputs),
+    infer=lambda op, inputs: _convolved_type(op, forward_geometry(op, inputs).maps, inputs),
     numpy=_convolved,
-    lower=LibraryCall("conv2d_to_blocks", _conv_parameters(_planes)),
+    lower=LibraryCall("conv2d_to_blocks", _conv_parameters(forward_geometry)),
 )
 """The same of float32 images that are not in blocks, of a few channels."""
 

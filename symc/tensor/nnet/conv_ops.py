@@ -28,6 +28,7 @@ __all__ = [
     "BACKWARD_WEIGHTS",
     "CONV2D",
     "Geometry",
+    "forward_geometry",
     "geometry",
     "geometry_parameters",
     "padding",
@@ -118,7 +119,8 @@ def _check_operands(op: Op, operands: Sequence[Variable]) -> None:
 # --- the three primitives ---------------------------------------------------------------------------------------------
 
 
-def _forward_geometry(op: Op, inputs: Sequence[Variable]) -> Geometry:
+def forward_geometry(op: Op, inputs: Sequence[Variable]) -> Geometry:
+    """The geometry of a forward convolution of ``(images, filters)``; raises if they do not fit."""
     _check_operands(op, inputs)
     return geometry(op, inputs[0].type.shape, inputs[1].type.shape, inputs)
 
@@ -252,7 +254,7 @@ def _scaled_adjoint(op: Op, position: int, filters: Variable, factors: Variable)
 
 CONV2D: Record = record(
     "conv2d",
-    infer=lambda op, inputs: TensorType(inputs[0].dtype, _forward_geometry(op, inputs).maps),
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, forward_geometry(op, inputs).maps),
     numpy=_forward_numpy,
     grad=lambda op, inputs, outputs, gs: [
         _other(op, BACKWARD_DATA, gs[0], inputs[1], template=inputs[0]),
@@ -262,7 +264,7 @@ CONV2D: Record = record(
     linear="separately",
     scaling=Scaling(((1, 1),), _scaled_filters),
     bounded_slope=True,
-    lower=LibraryCall("conv2d_forward", geometry_parameters(_forward_geometry)),
+    lower=LibraryCall("conv2d_forward", geometry_parameters(forward_geometry)),
 )
 
 BACKWARD_DATA: Record = record(

@@ -76,6 +76,9 @@ INLINE vec choose(index_vec mask, vec yes, vec no)
     return (vec)(((index_vec)yes & mask) | ((index_vec)no & ~mask));
 }
 
+/* The larger one; NaN if one of both is. */
+INLINE vec larger_or_nan(vec a, vec b) { return choose((b > a) | (b != b), b, a); }
+
 /* ---- transposition ---- */
 
 /* Vectors consist of blocks of 128 bits, inside which most instructions on lanes stay; those that cross them take longer, and

@@ -78,6 +78,7 @@ enum {
     SLOT_SHARED_2,                           /* rearranged weights */
     SLOT_ROW,                                /* one padded row of an image */
     SLOT_TAPS,                               /* offsets of filter taps */
+    SLOT_MAPS,                               /* results of which the maxima of windows are wanted */
 };
 
 #endif

@@ -192,6 +192,15 @@ SYMC_API void symc_conv2d_forward_epilogue_f64(void *const *bufs, const int64_t 
 SYMC_API void symc_conv2d_backward_data_epilogue_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 SYMC_API void symc_conv2d_backward_data_epilogue_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 
+/* The maxima of windows of pool_h rows and pool_w columns of forward convolutions, which do not overlap: Y is (N, K, OH / pool_h,
+ * OW / pool_w), with OH and OW those before pooling, as is a row for the epilogue. p = {as above, pool_h, pool_w}. */
+SYMC_API void symc_conv2d_pooled_f32(void *const *bufs, const int64_t *p); /* bufs = {Y, X, W} */
+SYMC_API void symc_conv2d_pooled_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_conv2d_pooled_stored_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_pooled_stored_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_pooled_epilogue_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_pooled_epilogue_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+
 /* Up to three forward convolutions, each of which reads the output of the one before, which nothing else reads: only the last
  * output is stored in any case. A pointwise convolution, a depthwise one and another pointwise one may run in bands of rows,
  * so that what is between them stays in the caches.

@@ -15,7 +15,7 @@ static gather gather_of(const conv2d *v, const int64_t *pool, void *const *bufs)
     gather g = {.images = v->images, .groups = 1, .channels = v->channels, .filters = v->filters, .in = bufs[1], .in_h = v->in_h,
                 .in_w = v->in_w, .step_h = v->step_h, .step_w = v->step_w, .weights = bufs[2], .stored = v->stored,
                 .weight_channel = v->taps_h * v->taps_w, .weight_filter = v->channels * v->taps_h * v->taps_w, .out = bufs[0],
-                .out_h = v->out_h, .out_w = v->out_w, .epilogue = v->epilogue, .pool_h = pool[0], .pool_w = pool[1]};
+                .out_h = v->out_h, .out_w = v->out_w, .epilogue = v->epilogue, .blocked = 1, .pool_h = pool[0], .pool_w = pool[1]};
     symc_forward_taps_f32(v, &g);
     return g;
 }

@@ -10,6 +10,7 @@
 #include "planes.h"
 #include "products/gemm.h"
 #include "paired.h"
+#include "pooled_maps.h"
 #include "scatter.h"
 #include "winograd.h"
 
@@ -166,6 +167,45 @@ void FN(symc_conv2d_forward_epilogue)(void *const *bufs, const int64_t *p, symc_
 void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
 {
     run_forward(bufs, p, (symc_stored *const[]){NULL}, NULL);
+}
+
+/* ---- maxima of windows ---- */
+
+/* Windows of the output: by the algorithm itself, or of all results, in memory of the calling thread. */
+static void run_pooled(void *const *bufs, const int64_t *p, symc_stored *const *stored, const symc_epilogue *e)
+{
+    conv2d v = FN(symc_read_conv2d)(p);
+    v.stored = stored[0], v.epilogue = e;
+    maps m = {v.images * v.filters, v.out_h, v.out_w, p[CONV_PARAMS], p[CONV_PARAMS + 1]};
+    int64_t high = m.out_h / m.pool_h, wide = m.out_w / m.pool_w;
+    if (m.planes * high * wide <= 0)
+        return;
+    gather g = forward_gather(&v, bufs[0], bufs[1], bufs[2]);
+    if (forward_method(&v, &g) == BY_WINOGRAD && FN(symc_winograd_pools)(&g, m.pool_h, m.pool_w)) {
+        g.pool_h = m.pool_h, g.pool_w = m.pool_w;
+        g.out_row = wide, g.out_plane = high * wide, g.out_image = v.filters * high * wide;
+        FN(symc_winograd)(&g);
+        return;
+    }
+    real *all = symc_scratch(SLOT_MAPS, m.planes * m.out_h * m.out_w * sizeof(real));
+    run_forward((void *const[]){all, bufs[1], bufs[2]}, p, stored, NULL);
+    FN(symc_pool_maps)(&m, all, bufs[0]);
+    finish_all(e, 0, m.planes, high * wide);
+}
+
+void FN(symc_conv2d_pooled_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    run_pooled(bufs, p, stored, NULL);
+}
+
+void FN(symc_conv2d_pooled_epilogue)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    run_pooled(bufs, p, stored, bufs[3]);
+}
+
+void FN(symc_conv2d_pooled)(void *const *bufs, const int64_t *p)
+{
+    run_pooled(bufs, p, (symc_stored *const[]){NULL}, NULL);
 }
 
 /* ---- several, each of which reads the output of the one before ---- */

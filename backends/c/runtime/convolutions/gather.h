@@ -24,7 +24,8 @@ typedef struct {
     real *out;           /* (images, groups, filters, out_h, out_w), with these strides: */
     int64_t out_h, out_w, out_row, out_col, out_plane, out_image;
     const symc_epilogue *epilogue; /* of an output whose columns are neighbours; or NULL */
-    int64_t pool_h, pool_w; /* with images and maps in blocks of channels: see symc_winograd_blocks; else 0 */
+    int blocked;            /* images and maps are in blocks of channels: see symc_conv2d_blocks */
+    int64_t pool_h, pool_w; /* of windows of results, of which the maxima are the output; or 0 */
 } gather;
 
 HIDDEN void FN(symc_gather_conv)(const gather *g);

@@ -6,12 +6,7 @@
 
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
 #include "base/epilogue.h"
-
-INLINE vec larger_or_nan(vec a, vec b)
-{
-    __m512 x = (__m512)a, y = (__m512)b;
-    return (vec)_mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(y, x, _CMP_GT_OQ) | _mm512_cmp_ps_mask(y, y, _CMP_UNORD_Q), y);
-}
+#include "base/lanes.h"
 
 /* The maxima of windows of `pixels`, whose rows are `pitch` pixels apart, take their place; `wide` in each of `high` rows. */
 INLINE void pool_pixels(int64_t pool_h, int64_t pool_w, int64_t pitch, int64_t high, int64_t wide, real *pixels)

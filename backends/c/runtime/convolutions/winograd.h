@@ -21,6 +21,9 @@ HIDDEN void FN(symc_winograd_weights)(const gather *g, const real *dy, real *dw)
 /* An estimate of its time, in multiplications and additions of vectors; infinite if it does not exist. */
 HIDDEN double FN(symc_winograd_steps)(const gather *g);
 
+/* Whether its tiles consist of whole windows of pool_h x pool_w results, of which `g` may ask for the maxima. */
+HIDDEN int FN(symc_winograd_pools)(const gather *g, int64_t pool_h, int64_t pool_w);
+
 /* Whether symc_winograd is faster than vectors of bfloat16 for images and maps in blocks of channels (symc_conv2d_blocks), where
  * `g` has windows of maps. Its products are of float32. */
 HIDDEN int symc_winograd_suits_blocks(const gather *g);

@@ -129,17 +129,20 @@ INLINE void finish_run(axis_form rows_form, axis_form cols_form, int taps_h, int
     }
 }
 
+/* Columns of the map: of results or their windows. */
+INLINE int64_t map_width(const gather *g) { return g->out_w / larger(1, g->pool_w); }
+
 /* Rows of `wide` pixels of a run, `high` of them, to an epilogue: planes from `row` on, elements from `first` on, `apart` rows
  * from one another. The planes of one row of pixels are made in `own`, in the first level cache: images are often so large that
  * planes collide there. */
 static void hand_on_rows(const gather *g, const real *pixels, int64_t high, int64_t wide, int64_t row, int64_t rows,
                          int64_t first, int64_t apart, real *own)
 {
-    int64_t ld = (wide + VL - 1) / VL * VL + VL;
-    for (int64_t y = 0; y < high; y++, first += apart * g->out_w) {
+    int64_t ld = (wide + VL - 1) / VL * VL + VL, out_w = map_width(g), out_h = g->out_h / larger(1, g->pool_h);
+    for (int64_t y = 0; y < high; y++, first += apart * out_w) {
         FN(symc_from_lanes)(pixels + y * wide * VL, wide, VL, rows, ld, NULL, own);
         for (int64_t r = 0; r < rows; r++)
-            finish_part_at(g->epilogue, own + r * ld, row + r, g->out_h * g->out_w, first, wide);
+            finish_part_at(g->epilogue, own + r * ld, row + r, out_h * out_w, first, wide);
     }
 }
 
@@ -178,6 +181,34 @@ INLINE int64_t run_wide(const winograd *v, const tile_run *run)
     return smaller(run->count * form_out(run->cols, v->cols.taps), v->g->out_w - tile_result(&v->cols, run->col));
 }
 
+/* The maxima of windows of `pixels`, whose rows are `pitch` pixels apart, take their place; `wide` in each of `high` rows. */
+INLINE void pool_lanes(int64_t pool_h, int64_t pool_w, int64_t pitch, int64_t high, int64_t wide, real *pixels)
+{
+    real *to = pixels;
+    for (int64_t y = 0; y < high; y++)
+        for (int64_t x = 0; x < wide; x++, to += VL) {
+            const real *from = pixels + (y * pool_h * pitch + x * pool_w) * VL;
+            vec most = load(from);
+            UNROLL
+            for (int64_t r = 0; r < pool_h; r++)
+                UNROLL
+                for (int64_t s = 0; s < pool_w; s++)
+                    most = larger_or_nan(most, load(from + (r * pitch + s) * VL));
+            store(to, most);
+        }
+}
+
+/* The same of a run of tiles, with its place among the results, all of which become those of windows. */
+static void pool_run(const gather *g, int64_t *row, int64_t *col, int64_t *high, int64_t *wide, real *pixels)
+{
+    int64_t pool_h = g->pool_h, pool_w = g->pool_w, pitch = *wide;
+    *row /= pool_h, *col /= pool_w, *high /= pool_h, *wide /= pool_w;
+    if (pool_h == 2 && pool_w == 2)
+        pool_lanes(2, 2, pitch, *high, *wide, pixels);
+    else
+        pool_lanes(pool_h, pool_w, pitch, *high, *wide, pixels);
+}
+
 /* VL filters from `filter` on: sums by point, `step` apart, and tile, `cols` apart, to planes. */
 static void put_tiles(const winograd *v, const tile_unit *u, int64_t group, int64_t filter, const real *m, int64_t step,
                       int64_t cols, real *pixels)
@@ -194,16 +225,21 @@ static void put_tiles(const winograd *v, const tile_unit *u, int64_t group, int6
         if (high <= 0)
             continue;
         finish_tiles(v, &run, m + run.place * cols, step, cols, high, wide, VL, pixels);
+        real *spare = pixels + high * wide * VL;
+        if (g->pool_h * g->pool_w > 1)
+            pool_run(g, &row, &col, &high, &wide, pixels);
+        if (high * wide <= 0)
+            continue;
         int64_t first_row = (run.image * g->groups + group) * g->filters + filter;
         plain_rows own;
         const plain_rows *end = g->out_col == 1 ? plain_rows_of(g->epilogue, first_row, rows, &own) : NULL;
         if (g->epilogue && !end) {
-            hand_on_rows(g, pixels, high, wide, first_row, rows, row * g->out_w + col, apart, pixels + high * wide * VL);
+            hand_on_rows(g, pixels, high, wide, first_row, rows, row * map_width(g) + col, apart, spare);
             continue;
         }
         real *to = plane + run.image * g->out_image + row * g->out_row + col * g->out_col;
         if (g->out_col != 1)
-            spread_rows(g, pixels, high, wide, rows, apart * g->out_row, pixels + high * wide * VL, to);
+            spread_rows(g, pixels, high, wide, rows, apart * g->out_row, spare, to);
         else if (wide == g->out_row && apart == 1)
             FN(symc_from_lanes)(pixels, high * wide, VL, rows, g->out_plane, end, to);
         else

@@ -59,13 +59,26 @@ int FN(symc_winograd_suits)(const gather *g)
     return steps < direct || (symc_conv2d_preferred == PREFER_WINOGRAD && steps < INFINITY);
 }
 
+/* Whether tiles consist of whole windows. */
+static int divides_tiles(const tiling *t, int64_t pool_h, int64_t pool_w)
+{
+    return pool_h * pool_w == 1 ||
+           (t->rows.out % pool_h == 0 && t->cols.out % pool_w == 0 && t->rows.phases * t->cols.phases == 1);
+}
+
+int FN(symc_winograd_pools)(const gather *g, int64_t pool_h, int64_t pool_w)
+{
+    tiling t = {0};
+    return find_tiling(g, 1, &t) && divides_tiles(&t, pool_h, pool_w);
+}
+
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
 int symc_winograd_suits_blocks(const gather *g)
 {
     tiling t = {0};
     if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD || !find_tiling(g, 0, &t))
         return 0;
-    if (t.rows.out % g->pool_h || t.cols.out % g->pool_w || (t.rows.phases * t.cols.phases > 1 && g->pool_h * g->pool_w > 1))
+    if (!divides_tiles(&t, g->pool_h, g->pool_w))
         return 0;
     double pixels = (double)(g->images * g->out_h * g->out_w), weights = (double)(g->channels * g->filters * g->taps_h * g->taps_w);
     return symc_conv2d_preferred == PREFER_WINOGRAD || tiling_steps(g, &t) < BFLOAT16_COST * weights * pixels / VL;
@@ -84,7 +97,7 @@ static void prepare_filters(const winograd *v, int64_t group, int64_t filter, in
     int64_t channel = first / v->views * pieces / fold_h;
     int64_t end_channel = smaller(g->channels, ceil_div(ceil_div(last, v->views) * pieces, fold_h));
     turn_filters(v, group, filter, channel, end_channel, turned);
-    if (g->pool_h)
+    if (g->blocked)
         round_filters(turned, (end_channel - channel) * taps);
     int64_t at[MOST_TAPS * MOST_TAPS];
     for (int64_t i = first; i < last; i++) {
@@ -246,7 +259,7 @@ static void prepare_tiles(const winograd *v, const tile_unit *u, int64_t group, 
             if (v->rows.fold * v->cols.fold > 1)
                 fold_run(v, &run, group, block, rows);
             else
-                (v->g->pool_h ? widen_run : turn_run)(v, &run, group, block / v->views * VL, rows);
+                (v->g->blocked ? widen_run : turn_run)(v, &run, group, block / v->views * VL, rows);
             for (int64_t step = block; step < block + v->views; step++) {
 #define FORMS(ROWS, COLS) transform_run(ROWS, COLS, 0, 0, v, u, &run, step, rows, to)
                 if (v->cols.apart > 1 || run.rows != WHOLE_FORM || run.cols != WHOLE_FORM)
@@ -280,7 +293,7 @@ static workspace take_workspace(const winograd *v)
 {
     int64_t own = v->filters ? 0 : v->points * (smaller(v->depth, CHANNEL_BLOCK) * TILE_COLS + VL);
     int64_t wide = smaller(v->most, v->cols.tiles) * v->cols.out; /* of results, which take the same memory */
-    int64_t results = v->g->pool_h ? v->rows.out * wide * PIXEL_LANES / VL : (v->rows.out + 1) * wide + 2 * VL;
+    int64_t results = v->g->blocked ? v->rows.out * wide * PIXEL_LANES / VL : (v->rows.out + 1) * wide + 2 * VL;
     int64_t pixels = larger(turned_rows(&v->rows) * v->row_length, results);
     return (workspace){.tiles = symc_scratch(SLOT_BLOCK, v->points * v->tile_step * sizeof(real)),
                        .sums = symc_scratch(SLOT_BLOCK_2, v->points * v->sum_step * sizeof(real)),
@@ -333,7 +346,7 @@ static void run_tiles(const winograd *v, const workspace *w, int64_t group, int6
                                     w->filters + half, filter_step, cols);
             multiply_tiles(v, &u, step, stop, w->tiles, filters, filter_step, cols, w->sums);
         }
-        if (v->g->pool_h) {
+        if (v->g->blocked) {
             put_blocks(v, &u, block, w->sums, w->rows);
             continue;
         }
@@ -360,7 +373,7 @@ static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wa
     symc_form_key key = {g->weights, FORM_WINOGRAD,
                          {VL, (v->rows.fold * 8 + v->cols.fold) * 64 + v->rows.taps * 8 + v->cols.taps, v->rows.step << 32 | v->cols.step, g->taps_h << 32 | g->taps_w,
                           g->groups, g->channels, g->filters, g->weight_filter, g->weight_channel,
-                          (g->pool_h > 0) * 4 + v->rows.ascends * 2 + v->cols.ascends}};
+                          g->blocked * 4 + v->rows.ascends * 2 + v->cols.ascends}};
     int many = v->tiles > wanted;
     if (many ? filter_bytes > KEPT_BYTES : !g->stored || filter_bytes > STORED_BYTES)
         return (symc_form){0};

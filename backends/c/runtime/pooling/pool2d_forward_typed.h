@@ -5,7 +5,7 @@
  */
 #include "pool2d_shape_typed.h"
 
-INLINE vec combine_vec(int is_max, vec a, vec b) { return is_max ? choose((b > a) | (b != b), b, a) : a + b; }
+INLINE vec combine_vec(int is_max, vec a, vec b) { return is_max ? larger_or_nan(a, b) : a + b; }
 
 /* Where an output row goes: vectors may run over its end while they stay in `room`, as later rows are written later. */
 typedef struct {
@@ -181,11 +181,9 @@ INLINE void forward_rows(const pool *v, int is_max, int64_t begin, int64_t end)
     }
 }
 
-static void forward(void *arg, int64_t begin, int64_t end)
+/* Runs a task for all output rows. */
+static void run_by_row(symc_task task, pool *v)
 {
-    const pool *v = arg;
-    if (v->mode == SYMC_POOL_MAX)
-        forward_rows(v, 1, begin, end);
-    else
-        forward_rows(v, 0, begin, end);
+    if (v->planes > 0 && v->out_h > 0 && v->out_w > 0)
+        symc_parallel(task, v, v->planes * v->out_h, ceil_div(SERIAL_ELEMENTS, larger(1, v->step_h * v->in_w)));
 }

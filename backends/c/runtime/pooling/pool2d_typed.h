@@ -239,10 +239,13 @@ static void max_grad_grad(void *arg, int64_t begin, int64_t end)
 
 /* ---- library calls ---- */
 
-static void run_by_row(symc_task task, pool *v)
+static void forward(void *arg, int64_t begin, int64_t end)
 {
-    if (v->planes > 0 && v->out_h > 0 && v->out_w > 0)
-        symc_parallel(task, v, v->planes * v->out_h, ceil_div(SERIAL_ELEMENTS, larger(1, v->step_h * v->in_w)));
+    const pool *v = arg;
+    if (v->mode == SYMC_POOL_MAX)
+        forward_rows(v, 1, begin, end);
+    else
+        forward_rows(v, 0, begin, end);
 }
 
 void FN(symc_pool2d_forward)(void *const *bufs, const int64_t *p)
