@@ -6,6 +6,8 @@ other, each is read from its first row to its last, as long streams, which the h
 is. An odd number of steps lies between them, so that rows of 2^n bytes do not all collide in the caches.
 
 Where sums are of blocks of rows, a block has its rows from all pieces.
+
+Rows at once follow each other where their order counts: of equal elements, the position of the first is wanted.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from symc.loops.expr import Expr, call, index, minimum, names_in, substituted, var
-from symc.loops.ir import Accumulate, For, If, Let, Load, Statement
+from symc.loops.ir import Accumulate, For, If, Let, Load, Statement, Store
+from symc_backends.c.tournaments import Tournament, tournaments_of
 from symc_backends.c.vector import can_vectorise
 
 __all__ = ["emit_jammed"]
@@ -35,19 +38,24 @@ COMBINATIONS = ("add", "mul", "max", "min")
 Emit = Callable[[Sequence[Statement]], list[str]]
 
 
-def emit_jammed(loop: For, scalar: Callable[[Expr], str], emit: Emit) -> list[str] | None:
-    """C for a serial loop, several iterations at once; None if that does not help."""
+def emit_jammed(
+    loop: For, scalar: Callable[[Expr], str], emit: Emit, is_own: Callable[[str], bool]
+) -> list[str] | None:
+    """C for a serial loop, several iterations at once; None if that does not help.
+
+    ``is_own(buffer)`` says whether a buffer is scratch memory, which shares no memory with others.
+    """
     if loop.kind != "serial":
         return None
     blocks = _blocks_of_rows(loop)
-    rows, body = _jammed(loop if blocks is None else blocks.inner)
-    if rows < 2:
+    jam = _jammed(loop if blocks is None else blocks.inner, is_own)
+    if jam is None:
         return None
     if blocks is None:
-        return _emit(loop, scalar(loop.extent), rows, emit(body), emit(loop.body), scalar)
+        return _emit(loop, scalar(loop.extent), jam, emit(jam.body), emit(loop.body), scalar)
     inner, i, first = blocks.inner, blocks.inner.index, blocks.first.name
-    together = emit(body)
-    step, streams = blocks.width // rows, _streams(inner, rows, scalar, first, "total_")
+    together = emit(jam.body)
+    step, streams = blocks.width // jam.rows, _streams(inner, jam, scalar, first, "total_")
     return [
         f"{{ int64_t {first} = 0; const int64_t total_ = {scalar(blocks.total)};",
         f"while ({first} + {blocks.width} <= total_) {{", *streams,
@@ -56,31 +64,39 @@ def emit_jammed(loop: For, scalar: Callable[[Expr], str], emit: Emit) -> list[st
         f"for (int64_t {i} = 0; {i} < many_; {i} += by_) {{", *together, "}", *emit(blocks.end), "}",
         f"{first} += others_;", "}",
         f"if ({first} < total_) {{",
-        *_emit(inner, f"total_ - {first}", rows, together, emit(inner.body), scalar), "}", "}",
+        *_emit(inner, f"total_ - {first}", jam, together, emit(inner.body), scalar), "}", "}",
     ]  # fmt: skip
 
 
+class _Jam(NamedTuple):
+    """The ``body`` of a serial loop for several ``rows`` of its iterations, which have to be ``in_order`` or not."""
+
+    rows: int
+    body: list[Statement]
+    in_order: bool
+
+
 def _emit(
-    loop: For, extent: str, rows: int, together: Sequence[str], alone: Sequence[str], scalar: Callable[[Expr], str]
+    loop: For, extent: str, jam: _Jam, together: Sequence[str], alone: Sequence[str], scalar: Callable[[Expr], str]
 ) -> list[str]:
     """C for a loop whose iterations ``i``, ``i + apart``, ... are ``together``; those that are left are ``alone``."""
     i = loop.index
     return [
         f"{{ int64_t {i} = 0; const int64_t {i}_end = {extent};",
-        f"while ({i} + {rows} <= {i}_end) {{", *_streams(loop, rows, scalar, i, f"{i}_end"),
+        f"while ({i} + {jam.rows} <= {i}_end) {{", *_streams(loop, jam, scalar, i, f"{i}_end"),
         f"for (; {i} < last_; {i} += by_) {{", *together, "}", f"{i} += others_;", "}",
         f"for (; {i} < {i}_end; {i}++) {{", *alone, "}", "}",
     ]  # fmt: skip
 
 
-def _streams(loop: For, rows: int, scalar: Callable[[Expr], str], at: str, end: str) -> list[str]:
+def _streams(loop: For, jam: _Jam, scalar: Callable[[Expr], str], at: str, end: str) -> list[str]:
     """C that plans iterations from ``at`` on: how far ``apart`` are those at once, by how much they move on, until the
     first is ``last_``, and how many others are done then."""
     lanes = loop.body[-1]
     assert isinstance(lanes, For)
-    narrow = f"{scalar(lanes.extent)} <= {NARROW // max(_itemsize(lanes), 1)}"
+    rows, narrow = jam.rows, f"{scalar(lanes.extent)} <= {NARROW // max(_itemsize(lanes), 1)}"
     return [
-        f"const int near_ = {end} - {at} < {FEW} || {narrow};",
+        f"const int near_ = {'1' if jam.in_order else f'{end} - {at} < {FEW} || {narrow}'};",
         f"const int64_t {loop.index}_apart = near_ ? 1 : (({end} - {at}) / {rows} - 1) | 1, by_ = near_ ? {rows} : 1;",
         f"const int64_t others_ = near_ ? 0 : {rows - 1} * {loop.index}_apart;",
         f"const int64_t last_ = {at} + (near_ ? ({end} - {at}) / {rows} * {rows} : {loop.index}_apart);",
@@ -124,25 +140,27 @@ def _blocks_of_rows(loop: For) -> _Blocks | None:
     return _Blocks(first, width, total, inner, end.body)
 
 
-def _jammed(loop: For) -> tuple[int, list[Statement]]:
-    """The body of a serial loop for several of its iterations, and their number; 0 if that does not help."""
+def _jammed(loop: For, is_own: Callable[[str], bool]) -> _Jam | None:
+    """The body of a serial loop for several of its iterations; None if that does not help."""
     if loop.kind != "serial" or not loop.body:
-        return 0, []
+        return None
     *before, inner = loop.body
     if not isinstance(inner, For) or inner.kind != "simd" or not can_vectorise(inner):
-        return 0, []
+        return None
+    varying = _of_rows(loop, before)
     sums = [s for s in inner.body if isinstance(s, Accumulate)]
-    if not sums or not all(_in_memory(s, inner.index, _of_rows(loop, before)) for s in sums):
-        return 0, []
+    extremes = tournaments_of(inner, varying, is_own)
+    if extremes is None or not (sums or extremes) or not all(_in_memory(s, inner.index, varying) for s in sums):
+        return None
     plain = all(isinstance(s, (Let, Load)) for s in before)
-    if not plain or not all(isinstance(s, (Let, Load, Accumulate)) for s in inner.body):
-        return 0, []
+    if not plain or not all(isinstance(s, (Let, Load, Accumulate, Store)) for s in inner.body):
+        return None
     if _depends(inner.extent, {loop.index, *(s.name for s in before if isinstance(s, (Let, Load)))}):
-        return 0, []
+        return None
     rows = ROWS
     while rows > 1 and rows * len(inner.body) > STATEMENTS:
         rows //= 2
-    return rows, _copies(loop, before, inner, rows)
+    return _Jam(rows, _copies(loop, before, inner, rows, extremes), bool(extremes)) if rows > 1 else None
 
 
 def _of_rows(loop: For, before: Sequence[Statement]) -> set[str]:
@@ -164,11 +182,14 @@ def _depends(e: Expr, names: set[str]) -> bool:
     return not names.isdisjoint(names_in(e))
 
 
-def _copies(loop: For, before: Sequence[Statement], inner: For, rows: int) -> list[Statement]:
+def _copies(
+    loop: For, before: Sequence[Statement], inner: For, rows: int, extremes: Sequence[Tournament]
+) -> list[Statement]:
     """The statements of ``rows`` iterations, with an accumulation of all of their terms at the end."""
     head: list[Statement] = []
     body: list[Statement] = []
-    terms: dict[int, list[Expr]] = {}
+    renamed: list[dict[str, Expr]] = []
+    apart = [s for t in extremes for s in (t.condition, *t.loads)]
     for row in range(rows):
         names: dict[str, Expr] = {}
         rename = _renamer(row, names)
@@ -177,17 +198,16 @@ def _copies(loop: For, before: Sequence[Statement], inner: For, rows: int) -> li
             head.append(Let(name, var(loop.index) + var(f"{loop.index}_apart") * row))
             names[loop.index] = var(name)
         head += [rename(s) for s in before]
-        for k, s in enumerate(inner.body):
-            if isinstance(s, Accumulate):
-                terms.setdefault(k, []).append(substituted(s.value, names))
-            else:
-                body.append(rename(s))
-    for k, s in enumerate(inner.body):
+        body += [rename(s) for s in inner.body if isinstance(s, (Let, Load)) and s not in apart]
+        renamed.append(names)
+    for s in inner.body:
         if isinstance(s, Accumulate):
-            values = terms[k]
+            values = [substituted(s.value, names) for names in renamed]
             while len(values) > 1:
                 values = [call(s.op, *values[at : at + 2]) for at in range(0, len(values), 2)]
             body.append(Accumulate(s.buffer, s.index, values[0], s.op))
+    for t in extremes:
+        body += t.played(renamed)
     return [*head, For(inner.index, inner.extent, tuple(body), "simd")]
 
 

@@ -274,11 +274,15 @@ class KernelText:
         if blocks is not None:
             return blocks
         i, extent = s.index, C.scalar(s.extent)
-        together = None if self.without_vectors else emit_jammed(s, C.scalar, lambda body: self.block(body, seen))
+        together = None if self.without_vectors else self._jammed(s, seen)
         if together is not None:
             return together
         head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
         return [head, *self.block(s.body, seen), "}"]
+
+    def _jammed(self, s: For, seen: list[Statement]) -> list[str] | None:
+        given = {f"b{k}" for k in range(len(self.kernel.buffers))}
+        return emit_jammed(s, C.scalar, lambda body: self.block(body, seen), lambda name: name not in given)
 
     def _or_scalar(self, s: For, vectors: list[str], seen: list[Statement]) -> list[str]:
         """Lines for a loop whose length is known in a call: very short ones are run element by element."""

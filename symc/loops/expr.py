@@ -18,7 +18,7 @@ from symc.graph.dtypes import is_float
 from symc.loops.functions import FUNCTIONS
 
 __all__ = [
-    "Expr", "call", "cast", "const", "index", "logical_and", "maximum", "minimum", "select",
+    "Expr", "call", "cast", "const", "exceeds", "index", "logical_and", "maximum", "minimum", "select",
     "var",
 ]  # fmt: skip
 
@@ -250,6 +250,16 @@ def maximum(a: Any, b: Any) -> Expr:
 def minimum(a: Any, b: Any) -> Expr:
     """The smaller of the two; NaN if one is NaN."""
     return call("min", a, b)
+
+
+def exceeds(op: str, element: Expr, best: Expr) -> Expr:
+    """Whether an element is larger than the ``best`` so far, smaller if ``op`` is "min", or the first NaN."""
+    if element.dtype == "bool":
+        return call("and", element, call("not", best)) if op == "max" else call("and", call("not", element), best)
+    if not is_float(element.dtype):
+        return call("gt" if op == "max" else "lt", element, best)
+    larger = call("not", call("le" if op == "max" else "ge", element, best))
+    return call("and", larger, call("eq", best, best))
 
 
 def logical_and(*conditions: Expr) -> Expr | None:

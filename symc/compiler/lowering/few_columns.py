@@ -35,6 +35,7 @@ class FewColumns(Reductions):
 
         def columns_turned() -> None:
             self.turn_columns()
+            self.pair_positions()
             copies.extend(self._copies(most))
             self.phases_over_rows()
 
@@ -44,6 +45,7 @@ class FewColumns(Reductions):
         full = self.k.size(as_columns) <= self.k.size(turned)
         self.in_two_forms(call("or", index(most) < count, full), self.phases_over_rows, columns_turned)
         self.order, self.outer, self.few = order, outer, None
+        self.pair_positions()
         return [*copies, self.finish()]
 
     def _copies(self, most: int) -> list[Step]:

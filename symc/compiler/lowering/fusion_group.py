@@ -10,6 +10,7 @@ from symc.compiler.lowering.crossed_rows import CrossedRows
 from symc.compiler.lowering.few_columns import FewColumns
 from symc.compiler.lowering.maps import Maps
 from symc.compiler.lowering.nest import total_dtype
+from symc.compiler.lowering.positions import POSITION_TERMS
 from symc.compiler.lowering.reductions import JOBS
 from symc.compiler.lowering.reuse import Lowered, form_of
 from symc.compiler.lowering.short_rows import ShortRows
@@ -42,6 +43,8 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         """Create the steps that compute the group's stored values."""
         if not self.group.inner:
             return [self.map()]
+        self.begin(KernelBuilder(self.label, self.ref_of))
+        self.pair_positions()
         if self.has_short_rows() and not (self.may_be_short() and self.gains_by_packing()):
             return [self.short_rows()]
         parts = self._parts() if self._single_phase() and self._worth_parts() else 1
@@ -131,6 +134,8 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
     def _split(self, pieces: dims.Dim) -> list[Step]:
         """Create parallel partial reductions over pieces of one inner axis, and a small kernel that combines them."""
         axis = self._split_axis()
+        if self.beside and type(self.sizes[axis]) is not int:
+            pieces = dims.maximum(pieces, dims.ceildiv(self.sizes[axis], POSITION_TERMS))
         reductions = self.reductions_at(0)
         results = dims.product(self.sizes[a] for a in self.outer)
         kept = dims.mul(pieces, dims.minimum(1, dims.sub(pieces, 1))) if self._may_be_whole(pieces) else pieces
@@ -195,8 +200,10 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         With ``but_one`` it does nothing where there is one part.
         """
         self.begin(KernelBuilder(self.label + " (combine)", self.ref_of))
+        beside, self.beside = self.beside, {}
+        rounds = [found for found in ([v for v in reductions if v not in beside], list(beside)) if found]
         if self._combines_columns():
-            return self._combine_columns(reductions, parts, pieces, results, but_one)
+            return self._combine_columns(rounds, parts, beside, pieces, results, but_one)
         self.lane_index = ZERO
         counter = ZERO
         if self.outer:
@@ -205,30 +212,44 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
             self.spread(self.outer, counter)
         for v in reductions:
             self.new_accumulator(v, ONE, total_dtype(v))
-        self._reset(reductions)
-        self.push(None, None)
-        for v in reductions:
-            lower = self.node_of[v].op.record.lower
-            assert isinstance(lower, Reduction)
-            name = self.k.fresh("x")
-            target, dtype = self.accumulators[v]
-            self.put(Load(name, self.k.buffer(parts[v], dtype), var("p") * self.k.size(results) + counter, dtype))
-            self.put(Accumulate(target, ZERO, var(name, dtype), lower.combine))
-        self.close("p", self.k.size(pieces), "simd")
+        self.reset(reductions)
+        for round_ in rounds:
+            self.push(None, None)
+            self._add_parts(round_, parts, beside, var("p") * self.k.size(results) + counter)
+            self.close("p", self.k.size(pieces), "simd")
         self.store([v for v in self.group.stored if not self.is_inner(v)])
         if self.outer:
             self.close("o", self.total(self.outer), "parallel", self.k.size(pieces))
         return self.k.step(self.levels[0].statements, self.locations)
 
+    def _add_parts(
+        self, reductions: list[Variable], parts: dict[Variable, Ref], beside: dict[Variable, Variable], at: Expr
+    ) -> None:
+        """Combine reductions with the parts ``at`` a place in memory; positions count where the extreme is."""
+        for v in reductions:
+            lower = self.node_of[v].op.record.lower
+            assert isinstance(lower, Reduction)
+            target, dtype = self.accumulators[v]
+            memory = self.k.buffer(parts[v], dtype)
+            if v in beside:
+                extreme = beside[v]
+                found = self.combine_position(v, extreme, memory, self.k.buffer(parts[extreme], extreme.dtype), at)
+            else:
+                name = self.k.fresh("x")
+                self.put(Load(name, memory, at, dtype))
+                found = var(name, dtype)
+            self.put(Accumulate(target, self.lane_index, found, lower.combine))
+
     def _combine_columns(
         self,
-        reductions: list[Variable],
+        rounds: list[list[Variable]],
         parts: dict[Variable, Ref],
+        beside: dict[Variable, Variable],
         pieces: dims.Dim,
         results: dims.Dim,
         but_one: bool,
     ) -> Step:
-        """The same with columns as lanes."""
+        """The same with columns as lanes; positions are combined in a round of their own, behind extremes."""
         count, columns = self.k.size(pieces), self.k.size(results)
         self.lane_index = var("i")
         self.push(None, None)
@@ -241,20 +262,16 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
             self.close("i", here, "simd")
 
         def add(values: list[Variable]) -> None:
-            for v in values:
-                lower = self.node_of[v].op.record.lower
-                assert isinstance(lower, Reduction)
-                name, (target, dtype) = self.k.fresh("x"), self.accumulators[v]
-                at = var("p") * columns + (first + var("i"))
-                self.put(Load(name, self.k.buffer(parts[v], dtype), at, dtype))
-                self.put(Accumulate(target, self.lane_index, var(name, dtype), lower.combine))
+            self._add_parts(values, parts, beside, var("p") * columns + (first + var("i")))
 
+        reductions = [v for values in rounds for v in values]
         for v in reductions:
             self.new_accumulator(v, index(COMBINED), total_dtype(v))
-        lanes(self._reset, reductions)
-        self.push(None, None)
-        lanes(add, reductions)
-        self.close("p", count, "serial")
+        lanes(self.reset, reductions)
+        for values in rounds:
+            self.push(None, None)
+            lanes(add, values)
+            self.close("p", count, "serial")
         lanes(self.store, [v for v in self.group.stored if not self.is_inner(v)])
         blocks = (columns + (COMBINED - 1)) // COMBINED
         if but_one:

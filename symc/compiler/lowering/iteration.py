@@ -86,6 +86,7 @@ class GroupIteration:
             if not (type(as_columns) is int and type(turned) is int and as_columns <= turned):
                 self.turn_columns()
         self.levels_of: dict[Variable, int] | None = None
+        self.beside: dict[Variable, Variable] = {}  # positions that are found beside an extreme, with it
         self.locations = [node.outputs[0].location for node in reversed(group.members)]
         names = [n.op.name for n in reversed(group.members) if not isinstance(n.op.record.lower, Axes)]
         self.label = "+".join(dict.fromkeys(names))[:60] or "copy"
@@ -251,6 +252,8 @@ class GroupIteration:
             node = self.node_of.get(value)
             if node is None:
                 found = 0
+            elif value in self.beside:
+                found = self.level(self.beside[value])
             else:
                 reads = self.reads_of(node, self.iteration_maps[value])
                 found = max((self.level(base) for base, _ in reads), default=0)

@@ -56,6 +56,9 @@ class Nest(GroupIteration):
         self.column_values: dict[Variable, str] = {}  # values of columns that are computed once: their scratch memory
         self.block_start: Expr | None = None
         self.more_blocks: Expr | None = None
+        self.last_block: Expr = ZERO
+        self.terms: tuple[Expr, Expr] = (ZERO, ZERO)  # the start and the number of the terms of a column
+        self.step: Expr = ZERO  # the number of the current term in its block
         self.short = False  # whether rows are written out, without loops and accumulators
         # values of earlier phases: the row of scratch memory that holds them, or "" if they are stored anyway
         self.kept: dict[Variable, str] = {}

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from symc.compiler.fusion import source_of
+from symc.compiler.lowering.accumulators import Accumulators
 from symc.compiler.lowering.iteration import weight
-from symc.compiler.lowering.nest import Level, Nest, is_sum, total_dtype
+from symc.compiler.lowering.nest import Level, is_sum
+from symc.compiler.lowering.positions import POSITION_TERMS
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
-from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, index, maximum, minimum, var
+from symc.loops.expr import ONE, ZERO, Expr, call, cast, index, maximum, minimum, var
 from symc.loops.ir import SUM_TERMS, Accumulate, Alloc, Load, Store
 
 JOBS = 8
@@ -35,7 +37,7 @@ class Blocks(NamedTuple):
     chunk: int
 
 
-class Reductions(Nest):
+class Reductions(Accumulators):
     """The forms of rows and of columns."""
 
     def phases_over_rows(self) -> None:
@@ -136,8 +138,8 @@ class Reductions(Nest):
             own = [v for v in reductions if v not in self.column_sums]
             blocks = self._blocks_of_terms(own, piece, lanes=True)
             blocked = [v for v in own if blocks and is_sum(v)]
-            self._new_accumulators(own, blocked, ONE)
-            self._reset(own)
+            self.new_accumulators(own, blocked, ONE)
+            self.reset(own)
             outside = self._open_blocks(blocks, piece)
             names = self._open_inner(blocks, piece)
             for v in [v for v, p in keep.items() if p == phase and v not in self.kept]:
@@ -146,7 +148,7 @@ class Reductions(Nest):
             if {s.buffer for s in self.levels[-1].statements if isinstance(s, Load)} <= set(self.kept.values()):
                 self.in_bursts.update(stores)
             self._close_inner(names, simd=True)
-            self._end_block(blocked)
+            self.end_block(blocked)
             for v in blocked:
                 del self.block_sums[v]
             self._close_inner(outside, simd=False)
@@ -199,10 +201,11 @@ class Reductions(Nest):
 
         ``lanes``: the innermost loop is a simd loop over the terms, in which back ends group them.
         """
-        sums = [SUM_TERMS[v.dtype] for v in reductions if is_sum(v)]
-        if not sums:
+        limits = [SUM_TERMS[v.dtype] for v in reductions if is_sum(v)]
+        limits += [POSITION_TERMS for v in reductions if v in self.beside and piece is None]
+        if not limits:
             return None
-        room = min(sums)
+        room = min(limits)
         for at in reversed(range(len(self.inner) - (1 if lanes else 0))):
             size = self.sizes[self.inner[at]]
             known = type(size) is int and not (piece is not None and piece[0] == self.inner[at])
@@ -226,6 +229,7 @@ class Reductions(Nest):
         self.push(None, None)
         self.block_start = self.let(self.levels[-1], var(name) * blocks.chunk)
         self.more_blocks = self.block_start + blocks.chunk < extent
+        self.last_block = call("floordiv", extent - 1, index(blocks.chunk)) * blocks.chunk
         return [*names, (name, count)]
 
     def _open_inner(self, blocks: Blocks | None, piece: Piece | None) -> list[tuple[str, Expr]]:
@@ -243,6 +247,7 @@ class Reductions(Nest):
     def _open(self, axis: int, start: Expr, extent: Expr) -> tuple[str, Expr]:
         name = self.k.fresh("r")
         self.push(axis, start + var(name))
+        self.step = var(name)
         return name, extent
 
     def _extent(self, axis: int, piece: Piece | None) -> tuple[Expr, Expr]:
@@ -255,45 +260,21 @@ class Reductions(Nest):
         for k, (name, extent) in enumerate(reversed(names)):
             self.close(name, extent, "simd" if simd and k == 0 else "serial")
 
-    def new_accumulator(self, v: Variable, size: Expr, dtype: str) -> None:
-        """Allocate ``size`` accumulators of the reduction ``v`` in the innermost loop."""
-        name = self.k.fresh("acc")
-        self.accumulators[v] = name, dtype
-        self.put(Alloc(name, dtype, size))
-
-    def _new_accumulators(self, reductions: Sequence[Variable], blocked: Sequence[Variable], size: Expr) -> None:
-        """Allocate accumulators: for sums in blocks, totals and the sums of one block."""
-        for v in reductions:
-            self.new_accumulator(v, size, total_dtype(v) if v in blocked else v.dtype)
-        for v in blocked:
-            self.block_sums[v] = self.k.fresh("part")
-            self.put(Alloc(self.block_sums[v], v.dtype, size))
-
-    def _reset(self, reductions: Sequence[Variable]) -> None:
-        for v in reductions:
-            name, dtype = self.accumulators[v]
-            self.put(Store(name, self.lane_index, identity_of(v, dtype)))
-            if v in self.block_sums:
-                self.put(Store(self.block_sums[v], self.lane_index, identity_of(v, v.dtype)))
-
-    def _end_block(self, sums: Sequence[Variable]) -> None:
-        """Add the sums of a block to the totals, and start the next block."""
-        for v in sums:
-            name = self.k.fresh("x")
-            self.put(Load(name, self.block_sums[v], self.lane_index, v.dtype))
-            total, dtype = self.accumulators[v]
-            self.put(Accumulate(total, self.lane_index, cast(var(name, v.dtype), dtype), "add"))
-            self.put(Store(self.block_sums[v], self.lane_index, identity_of(v, v.dtype)))
-
     def _terms(self, reductions: Sequence[Variable], stores: Sequence[Variable]) -> None:
         """Add to the innermost loop a term per reduction, then the stores."""
+        positions = {self.beside[v]: v for v in reductions if v in self.beside}
         for v in reductions:
+            if v in self.beside:
+                continue
             node = self.node_of[v]
             lower = node.op.record.lower
             assert isinstance(lower, Reduction)
             element = cast(self.value(node.inputs[0], self.reduction_iteration_maps[v]), v.dtype)
             if v in self.column_sums:
                 self.put(Accumulate(self.column_sums[v], self.inner_index(), element, lower.combine))
+                continue
+            if v in positions:
+                self.put_with_position(v, positions[v], element)
                 continue
             target = self.block_sums.get(v) or self.accumulators[v][0]
             self.put(Accumulate(target, self.lane_index, element, lower.combine))
@@ -319,25 +300,26 @@ class Reductions(Nest):
                 partial(v)
 
         self.lane_index = var("i")
+        self.terms = self._extent(self.inner[0], piece)
         for phase in range(self.phases()):
             reductions = self.reductions_at(phase)
             stores = self.stores_at(phase)
             if not reductions and not stores:
                 continue
             blocks = self._blocks_of_terms(reductions, piece, lanes=False)
-            blocked = [v for v in reductions if blocks and is_sum(v)]
+            blocked = [v for v in reductions if blocks and (is_sum(v) or v in self.beside)]
             if costly := self._column_values(reductions, stores):
                 lanes(self._keep_columns, costly, self._column_memory(costly))
-            self._new_accumulators(reductions, blocked, index(self.most_columns()))
+            self.new_accumulators(reductions, blocked, index(self.most_columns()))
             if reductions:
-                lanes(self._reset, reductions)
+                lanes(self.reset, reductions)
             outside = self._open_blocks(blocks, piece)
             names = self._open_inner(blocks, piece)
             lanes(self._terms, reductions, stores)
             self._close_inner(names, simd=False)
             if blocked:
                 self.push(None, None)
-                lanes(self._end_block, blocked)
+                lanes(self.end_block, blocked)
                 self.close_if(self.more_blocks)
             self._close_inner(outside, simd=False)
             for v in stores:
@@ -357,7 +339,7 @@ class Reductions(Nest):
 
     def _column_values(self, reductions: Sequence[Variable], stores: Sequence[Variable]) -> list[Variable]:
         """Values of a column that the terms of a phase read, and that take more than a load to compute."""
-        stack = [self.node_of[v].inputs[0] for v in reductions] + list(stores)
+        stack = [self.node_of[v].inputs[0] for v in reductions if v not in self.beside] + list(stores)
         seen: set[Variable] = set()
         found = []
         while stack:
@@ -390,9 +372,3 @@ class Reductions(Nest):
         for v, e in zip(values, [self.member(v) for v in values]):
             self.put(Store(names[values.index(v)], self.lane_index, e))
         self.column_values.update(zip(values, names))
-
-
-def identity_of(v: Variable, dtype: str) -> Expr:
-    """The identity of a reduction."""
-    assert v.owner is not None and isinstance(v.owner.op.record.lower, Reduction)
-    return const(v.owner.op.record.lower.identity(dtype), dtype)

@@ -7,14 +7,14 @@ neighbouring lanes are neighbours. The kernel also has the form of long rows, an
 
 from __future__ import annotations
 
-from symc.compiler.fusion import is_inline, resolve
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.iteration import times_of_lanes
-from symc.compiler.lowering.nest import Level, Nest, is_sum
-from symc.compiler.lowering.reductions import Reductions, identity_of
+from symc.compiler.lowering.nest import Level, is_sum
+from symc.compiler.lowering.positions import POSITION, identity_of
+from symc.compiler.lowering.reductions import Reductions
 from symc.compiler.lowering.short_rows import FEWEST_ROWS
-from symc.graph import Apply, Constant, Variable, dims
-from symc.graph.op import Indexed, Pointwise, Reduction
+from symc.graph import Apply, Variable, dims
+from symc.graph.op import Indexed
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, index, maximum, minimum, var
 from symc.loops.ir import SUM_TERMS, Alloc, Load, Step, Store
 
@@ -32,11 +32,9 @@ STEPS = 32
 """The number of iterations of another outer axis for which operands are packed once."""
 MOST_PACKED = 4
 """The largest number of packed operands."""
-POSITION = "int32"
-"""The dtype of registers for positions in a row, of which twice as many as int64 fit a vector."""
 
 
-class ShortInCall(Reductions, Nest):
+class ShortInCall(Reductions):
     """The form of rows that are short in a call."""
 
     def may_be_short(self) -> bool:
@@ -152,7 +150,7 @@ class ShortInCall(Reductions, Nest):
             return
         sums = [v for v in reductions if is_sum(v)] if not (terms.op == "const" and terms.value <= BLOCK) else []
         for v in reductions:
-            dtype = POSITION if self._is_position(v) else v.dtype
+            dtype = POSITION if self.is_position(v) else v.dtype
             self.accumulators[v] = self._register(v, dtype), dtype
         total, parts = dict(self.accumulators), {}
         outside = self.k.fresh("r") if sums else ""
@@ -180,35 +178,6 @@ class ShortInCall(Reductions, Nest):
         turned = [v for v in (*self.kept_here, *values) if v in self.turned_values]
         for v, e in zip(turned, [self.member(v) for v in turned]):
             self.put(Store(self.turned_values[v], self.turned_position(), e))
-
-    def _is_position(self, v: Variable) -> bool:
-        """Whether a reduction is the least position along a row where a condition holds, as in ``argmax``.
-
-        That is the minimum of a choice between an index along an inner axis and the largest int64.
-        """
-        source, none = self.node_of[v].inputs[0], identity_of(v, v.dtype)
-        if v.dtype != "int64" or source not in self.node_of or len(self.node_of[source].inputs) != 3:
-            return False
-        node, axes = self.node_of[source], self.iteration_maps[source]
-        chosen, places = resolve(node.inputs[1], axes, self.stored)
-        other, _ = resolve(node.inputs[2], axes, self.stored)
-        if not is_inline(chosen) or chosen.owner is None or chosen.owner.inputs or not isinstance(other, Constant):
-            return False
-        index_of, choice = chosen.owner.op.record.lower, node.op.record.lower
-        if other.data.size != 1 or other.data.item() != none.value or not isinstance(choice, Pointwise):
-            return False
-        assert isinstance(index_of, Indexed)
-        names = tuple(ZERO if a is None else var(f"axis{a}") for a in places)
-        place = index_of.element(chosen.owner, names, lambda k, at: ZERO, self.k.size)
-        chooses = call("select", var("condition", "bool"), place, none)
-        made = choice.body(*chooses.args, **node.op.attrs)
-        inside = any(place.same(var(f"axis{a}")) for a in self.inner)
-        return inside and made.same(chooses) and self._combined(v, place, place).op == "min"
-
-    def _combined(self, v: Variable, a: Expr, b: Expr) -> Expr:
-        lower = self.node_of[v].op.record.lower
-        assert isinstance(lower, Reduction)
-        return call(lower.combine, a, b)
 
     def _term(self, v: Variable) -> Expr:
         """The current term of a reduction, in the dtype of its register."""
@@ -242,7 +211,7 @@ class ShortInCall(Reductions, Nest):
 
     def _combine_register(self, v: Variable, register: str, element: Expr) -> None:
         old = self._register_value(register, element.dtype)
-        self.put(Store(register, ZERO, self._combined(v, old, element)))
+        self.put(Store(register, ZERO, self.combined(v, old, element)))
 
     def _open_terms(self, axes: list[int], position: Expr) -> None:
         """Open one loop over all of these inner axes."""

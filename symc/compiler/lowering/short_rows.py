@@ -7,7 +7,7 @@ from itertools import product
 
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.nest import Nest
-from symc.compiler.lowering.reductions import identity_of
+from symc.compiler.lowering.positions import identity_of
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
 from symc.loops.expr import Expr, call, cast, index, minimum, var
