@@ -12,13 +12,14 @@ Rows at once follow each other where their order counts: of equal elements, the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from symc.loops.expr import Expr, call, index, minimum, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, If, Let, Load, Statement, Store
+from symc_backends.c.fetching import fetched_rows
 from symc_backends.c.tournaments import Tournament, tournaments_of
 from symc_backends.c.vector import can_vectorise
 
@@ -39,11 +40,16 @@ Emit = Callable[[Sequence[Statement]], list[str]]
 
 
 def emit_jammed(
-    loop: For, scalar: Callable[[Expr], str], emit: Emit, is_own: Callable[[str], bool]
+    loop: For,
+    scalar: Callable[[Expr], str],
+    emit: Emit,
+    is_own: Callable[[str], bool],
+    sizes: Mapping[str, Expr],
 ) -> list[str] | None:
     """C for a serial loop, several iterations at once; None if that does not help.
 
-    ``is_own(buffer)`` says whether a buffer is scratch memory, which shares no memory with others.
+    ``is_own(buffer)`` says whether a buffer is scratch memory, which shares no memory with others; ``sizes`` are those
+    of buffers that are read at computed positions.
     """
     if loop.kind != "serial":
         return None
@@ -51,10 +57,12 @@ def emit_jammed(
     jam = _jammed(loop if blocks is None else blocks.inner, is_own)
     if jam is None:
         return None
+    rows = loop if blocks is None else blocks.inner
+    next_row = var(rows.index) + var("by_") * 2 + var("k_") * var(f"{rows.index}_apart")
+    together = [*fetched_rows(rows, next_row, jam.rows, sizes, scalar), *emit(jam.body)]
     if blocks is None:
-        return _emit(loop, scalar(loop.extent), jam, emit(jam.body), emit(loop.body), scalar)
+        return _emit(loop, scalar(loop.extent), jam, together, emit(loop.body), scalar)
     inner, i, first = blocks.inner, blocks.inner.index, blocks.first.name
-    together = emit(jam.body)
     step, streams = blocks.width // jam.rows, _streams(inner, jam, scalar, first, "total_")
     return [
         f"{{ int64_t {first} = 0; const int64_t total_ = {scalar(blocks.total)};",

@@ -282,7 +282,7 @@ class KernelText:
 
     def _jammed(self, s: For, seen: list[Statement]) -> list[str] | None:
         given = {f"b{k}" for k in range(len(self.kernel.buffers))}
-        return emit_jammed(s, C.scalar, lambda body: self.block(body, seen), lambda name: name not in given)
+        return emit_jammed(s, C.scalar, lambda body: self.block(body, seen), lambda name: name not in given, self.sizes)
 
     def _or_scalar(self, s: For, vectors: list[str], seen: list[Statement]) -> list[str]:
         """Lines for a loop whose length is known in a call: very short ones are run element by element."""

@@ -56,9 +56,6 @@ class Nest(GroupIteration):
         self.column_values: dict[Variable, str] = {}  # values of columns that are computed once: their scratch memory
         self.block_start: Expr | None = None
         self.more_blocks: Expr | None = None
-        self.last_block: Expr = ZERO
-        self.terms: tuple[Expr, Expr] = (ZERO, ZERO)  # the start and the number of the terms of a column
-        self.step: Expr = ZERO  # the number of the current term in its block
         self.short = False  # whether rows are written out, without loops and accumulators
         # values of earlier phases: the row of scratch memory that holds them, or "" if they are stored anyway
         self.kept: dict[Variable, str] = {}
@@ -190,6 +187,8 @@ class Nest(GroupIteration):
             source = node.inputs[k]
             axes = along[k]
             if axes is not None:
+                if lower.tail is not None and source not in self.node_of:
+                    self._measure(source, tuple(iteration_map[a] for a in axes))
                 return self.value(source, tuple(iteration_map[a] for a in axes))
             if isinstance(source, Constant) and source.data.size == 1:
                 return const(source.data.reshape(())[()], source.dtype)
@@ -200,6 +199,16 @@ class Nest(GroupIteration):
 
         more = () if lower.tail is None else (self.k.size(step),)
         return lower.element(node, position, read, self.k.size, *more)
+
+    def _measure(self, positions: Variable, iteration_map: IterationMap) -> None:
+        """State the size of a buffer with positions, of which a back end may read those of later rows."""
+        base, _ = resolve(positions, iteration_map, self.stored)
+        if (
+            base not in self.node_of
+            and not (is_inline(base) and base not in self.stored)
+            and not isinstance(base, Constant)
+        ):
+            self.k.reads_anywhere(base)
 
     def _in_rows(self, node: Apply, iteration_map: IterationMap) -> tuple[Sequence[dims.Dim], dims.Dim]:
         """The shape of input 0 of an ``Indexed`` op where axes of its tail are one, and the steps of their first."""

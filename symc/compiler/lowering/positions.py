@@ -29,6 +29,12 @@ NONE = -1
 class Positions(Nest):
     """Positions of extremes."""
 
+    def restart(self) -> None:
+        super().restart()
+        self.terms: tuple[Expr, Expr] = (ZERO, ZERO)  # the start and the number of the terms of a column
+        self.last_block: Expr = ZERO  # the first term of the last block
+        self.step: Expr = ZERO  # the number of the current term in its block
+
     def pair_positions(self) -> None:
         """Find the positions that have terms beside those of their extreme, in the current order of axes."""
         self.beside, self.levels_of = {}, None
