@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from symc.loops.expr import ZERO, Expr, call, cast, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store, moved
+from symc.loops.names import names_read, varying
 from symc_backends.c.dialect import CTYPE, TAG
 from symc_backends.c.narrow import LARGEST, NarrowLoads, block_names
 from symc_backends.c.pieces import is_piecewise, steps
@@ -32,11 +33,11 @@ def scattered_loads(loop: For, sizes: Mapping[str, Expr]) -> list[Load]:
     """The loads of a simd loop at computed positions, from buffers of known ``sizes``."""
     definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
     affine = _affine(loop)
-    varying = _varying(loop)
-    loaded = varying - affine.keys() - {loop.index}
+    differing = varying(loop.index, loop.body)
+    loaded = differing - affine.keys() - {loop.index}
     found = []
     for s in loop.body:
-        if not isinstance(s, Load) or s.buffer not in sizes or varying.isdisjoint(names_in(s.index)):
+        if not isinstance(s, Load) or s.buffer not in sizes or differing.isdisjoint(names_in(s.index)):
             continue
         if coefficient(plain := substituted(s.index, affine), loop.index) is not None:
             if loaded.isdisjoint(names_in(plain)):
@@ -53,15 +54,6 @@ def _affine(loop: For) -> dict[str, Expr]:
     """The affine integers that a loop names."""
     lets = (s for s in loop.body if isinstance(s, Let))
     return {s.name: s.value for s in lets if s.value.dtype == "int64" and is_affine(s.value)}
-
-
-def _varying(loop: For) -> set[str]:
-    """The names of values that differ between iterations."""
-    found = {loop.index}
-    for s in loop.body:
-        if isinstance(s, (Let, Load)) and not found.isdisjoint(_read(s)):
-            found.add(s.name)
-    return found
 
 
 class _Place(NamedTuple):
@@ -132,7 +124,7 @@ class _Rounds:
         self.k = var(k)
         self.moved = {loop.index: var(first) + self.k}
         self.defined = {s.name: s for s in loop.body if isinstance(s, (Let, Load))}
-        self.varying = _varying(loop)
+        self.varying = varying(loop.index, loop.body)
         self.round: dict[str, int] = {}
         self.arrays: dict[str, str] = {}
         self.got: dict[str, str] = {}  # by load, the array of its elements: equal loads share one
@@ -147,7 +139,7 @@ class _Rounds:
         return rounds, self.arrays
 
     def _latest(self, s: Statement) -> int:
-        return max((self.round[name] for name in _read(s) if name in self.round), default=0)
+        return max((self.round[name] for name in names_read(s) if name in self.round), default=0)
 
     def _round(self, number: int) -> _Round:
         """The loop of a round: the positions that it computes, what later rounds read, and its stores."""
@@ -179,7 +171,7 @@ class _Rounds:
         if number == self.last:
             writes = [one for one in self.loop.body if isinstance(one, (Store, Accumulate))]
             for one in writes:  # all operands come first: a result may have the memory of one
-                self._need(_read(one), number, body, known)
+                self._need(names_read(one), number, body, known)
             body += [moved(one, self.moved) for one in writes]
         return _Round(body, places)
 
@@ -203,7 +195,9 @@ class _Rounds:
             return False
         if name not in self.varying:
             return False
-        return any(self._round_of_use(other) > self.round[name] and name in _read(other) for other in self.loop.body)
+        return any(
+            self._round_of_use(other) > self.round[name] and name in names_read(other) for other in self.loop.body
+        )
 
     def _round_of_use(self, s: Statement) -> int:
         """The round in which a statement reads its operands."""
@@ -220,7 +214,7 @@ class _Rounds:
                 continue
             wanted.add(name)
             if not (self.round[name] < number and self._is_kept(name)) and name not in self.loads:
-                pending += _read(self.defined[name])
+                pending += names_read(self.defined[name])
         for name, s in self.defined.items():
             if name in wanted:
                 known.add(name)
@@ -235,13 +229,3 @@ class _Rounds:
 def _dtype(s: Statement) -> str:
     assert isinstance(s, (Let, Load))
     return s.dtype if isinstance(s, Load) else s.value.dtype
-
-
-def _read(s: Statement) -> list[str]:
-    """The names that a statement reads."""
-    if isinstance(s, Let):
-        return list(names_in(s.value))
-    if isinstance(s, Load):
-        return list(names_in(s.index))
-    assert isinstance(s, (Store, Accumulate))
-    return [*names_in(s.index), *names_in(s.value)]

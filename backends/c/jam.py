@@ -19,6 +19,7 @@ import numpy as np
 
 from symc.loops.expr import Expr, call, index, minimum, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, If, Let, Load, Statement, Store
+from symc.loops.names import varying
 from symc_backends.c.fetching import fetched_rows
 from symc_backends.c.tournaments import Tournament, tournaments_of
 from symc_backends.c.vector import can_vectorise
@@ -155,15 +156,15 @@ def _jammed(loop: For, is_own: Callable[[str], bool]) -> _Jam | None:
     *before, inner = loop.body
     if not isinstance(inner, For) or inner.kind != "simd" or not can_vectorise(inner):
         return None
-    varying = _of_rows(loop, before)
+    rows_differ = varying(loop.index, before)
     sums = [s for s in inner.body if isinstance(s, Accumulate)]
-    extremes = tournaments_of(inner, varying, is_own)
-    if extremes is None or not (sums or extremes) or not all(_in_memory(s, inner.index, varying) for s in sums):
+    extremes = tournaments_of(inner, rows_differ, is_own)
+    if extremes is None or not (sums or extremes) or not all(_in_memory(s, inner.index, rows_differ) for s in sums):
         return None
     plain = all(isinstance(s, (Let, Load)) for s in before)
     if not plain or not all(isinstance(s, (Let, Load, Accumulate, Store)) for s in inner.body):
         return None
-    if _depends(inner.extent, {loop.index, *(s.name for s in before if isinstance(s, (Let, Load)))}):
+    if not names_in(inner.extent).isdisjoint({loop.index, *(s.name for s in before if isinstance(s, (Let, Load)))}):
         return None
     rows = ROWS
     while rows > 1 and rows * len(inner.body) > STATEMENTS:
@@ -171,23 +172,10 @@ def _jammed(loop: For, is_own: Callable[[str], bool]) -> _Jam | None:
     return _Jam(rows, _copies(loop, before, inner, rows, extremes), bool(extremes)) if rows > 1 else None
 
 
-def _of_rows(loop: For, before: Sequence[Statement]) -> set[str]:
-    """The names of values that differ between rows."""
-    found = {loop.index}
-    for s in before:
-        if isinstance(s, (Let, Load)) and _depends(s.value if isinstance(s, Let) else s.index, found):
-            found.add(s.name)
-    return found
-
-
 def _in_memory(s: Accumulate, lane: str, rows: set[str]) -> bool:
     """Whether each lane has an accumulator of its own, the same in all rows."""
     names = names_in(s.index)
     return lane in names and rows.isdisjoint(names) and s.op in COMBINATIONS and s.value.dtype != "bool"
-
-
-def _depends(e: Expr, names: set[str]) -> bool:
-    return not names.isdisjoint(names_in(e))
 
 
 def _copies(

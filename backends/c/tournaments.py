@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from symc.loops.expr import Expr, call, exceeds, names_in, substituted, var
 from symc.loops.ir import For, Let, Load, Statement, Store
+from symc.loops.names import names_read
 
 __all__ = ["Tournament", "tournaments_of"]
 
@@ -70,7 +71,7 @@ def tournaments_of(inner: For, rows: set[str], is_own: Callable[[str], bool]) ->
     others = [
         s for s in inner.body if not isinstance(s, Store) and all(s not in (t.condition, *t.loads) for t in found)
     ]
-    uses = {name for s in others for e in _expressions(s) for name in names_in(e)}
+    uses = {name for s in others for name in names_read(s)}
     alone = len(set(memory)) == len(memory) and not any(getattr(s, "buffer", None) in memory for s in others)
     uses.update(*(names_in(e) for t in found for e in t.elements))
     return found if len(found) == len(made) and alone and uses.isdisjoint(private) else None
@@ -95,7 +96,3 @@ def _tournament(defined: Mapping[str, Statement], stores: list[Store], rows: set
                     op, condition, [stores[k] for k in order], [elements[k] for k in order], [loads[k] for k in order]
                 )
     return None
-
-
-def _expressions(s: Statement) -> list[Expr]:
-    return [e for e in (getattr(s, "value", None), getattr(s, "index", None)) if isinstance(e, Expr)]

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 
 from symc.errors import CompileError
 from symc.loops.expr import Expr, names_in
-from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Statement, Store
+from symc.loops.ir import Accumulate, Alloc, Call, For, If, Kernel, Let, Load, Statement, Store
+from symc.loops.names import names_read
 
 __all__ = ["Action", "Launch", "LibraryLaunch", "actions_of", "bound", "inner_loops", "walk"]
 
@@ -126,33 +127,14 @@ def _needed(seen: Sequence[Statement], loop: For) -> tuple[Statement, ...]:
     """The values computed before a loop that it uses, directly or indirectly."""
     wanted: set[str] = set(names_in(loop.extent))
     for s in walk([loop]):
-        wanted |= _reads(s)
+        wanted |= names_read(s)
     kept: list[Statement] = []
     for s in reversed(seen):
         assert isinstance(s, (Let, Load))
         if s.name in wanted:
             kept.append(s)
-            wanted |= _reads(s)
+            wanted |= names_read(s)
     return tuple(reversed(kept))
-
-
-def _reads(s: Statement) -> frozenset[str]:
-    if isinstance(s, Let):
-        return names_in(s.value)
-    if isinstance(s, Load):
-        return names_in(s.index)
-    if isinstance(s, (Store, Accumulate)):
-        return names_in(s.index) | names_in(s.value)
-    if isinstance(s, For):
-        return names_in(s.extent)
-    if isinstance(s, If):
-        return names_in(s.condition)
-    if isinstance(s, Alloc):
-        return names_in(s.size)
-    if isinstance(s, Call):
-        return frozenset().union(*[names_in(p) for p in s.params])
-    assert isinstance(s, Barrier)
-    return frozenset()
 
 
 def bound(e: Expr, known: Mapping[str, int], definitions: Mapping[str, Expr]) -> int | None:

@@ -9,7 +9,8 @@
     VM_INLINE v_##T vload_##T(const S *p) { return *(const va_##T *)p; }                          \
     VM_INLINE void vstore_##T(S *p, v_##T x) { *(va_##T *)p = x; }                                \
     VM_INLINE v_##T vgather_##T(const S *p, int64_t stride) {                                     \
-        return (v_##T){VM_EACH_LANE(VM_STRIDED_LANE)};                                              \
+        vu_##T r;                                                                                 \
+        VM_JOIN(VM_STRIDED_, VM_COUNT_##B)(T) return r.v;                                         \
     }                                                                                             \
     VM_INLINE v_##T vgather_n_##T(const S *p, int64_t stride, int64_t n) {                        \
         vu_##T r = {{0}};                                                                         \
@@ -34,6 +35,9 @@
         return r.v;                                                                               \
     }
 #define VM_STRIDED_LANE(i) p[i * stride],
+#define VM_STRIDED_1(T) r.v = (v_##T){VM_EACH_LANE(VM_STRIDED_LANE)};
+#define VM_STRIDED_2(T) /* GCC would build a value of two registers in memory */ \
+    r.p[0] = (vp_##T){VM_FIRST_LANES(VM_STRIDED_LANE)}, r.p[1] = (vp_##T){VM_LAST_LANES(VM_STRIDED_LANE)};
 #define VM_INDEXED_LANE(i) r.v[i] = p[index[i]];
 VM_ALL_TYPES(VM_DEFINE_MEMORY)
 #undef VM_DEFINE_MEMORY

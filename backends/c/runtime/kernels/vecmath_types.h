@@ -55,22 +55,26 @@
 #define VM_PIECE_32 32
 #define VM_PIECE_64 64
 #define VM_PIECE_128 64
-#define VM_EACH_LANE(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7) S(8) S(9) S(10) S(11) S(12) S(13) S(14) S(15)
+#define VM_FIRST_LANES(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7)
+#define VM_LAST_LANES(S) S(8) S(9) S(10) S(11) S(12) S(13) S(14) S(15)
 #elif VM_REGISTER == 32
 #define VM_LANES 8
 #define VM_PIECE_16 8
 #define VM_PIECE_32 16
 #define VM_PIECE_64 32
 #define VM_PIECE_128 32
-#define VM_EACH_LANE(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7)
+#define VM_FIRST_LANES(S) S(0) S(1) S(2) S(3)
+#define VM_LAST_LANES(S) S(4) S(5) S(6) S(7)
 #else
 #define VM_LANES 4
 #define VM_PIECE_16 4
 #define VM_PIECE_32 8
 #define VM_PIECE_64 16
 #define VM_PIECE_128 16
-#define VM_EACH_LANE(S) S(0) S(1) S(2) S(3)
+#define VM_FIRST_LANES(S) S(0) S(1)
+#define VM_LAST_LANES(S) S(2) S(3)
 #endif
+#define VM_EACH_LANE(S) VM_FIRST_LANES(S) VM_LAST_LANES(S)
 #define VM_BYTES(B) (VM_LANES * (B) / 16)
 
 #define VM_JOIN_(a, b) a##b
