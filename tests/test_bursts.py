@@ -9,6 +9,7 @@ import symc
 import symc.tensor as T
 from symc.loops.expr import var
 from symc.loops.ir import For, Load, Store
+from symc.printing import debugprint
 
 pytest.importorskip("cffi")
 from symc_backends.c import bursts, kernel_text, narrow
@@ -207,12 +208,53 @@ def test_all_operands_of_an_element_are_loaded_before_its_results_are_written():
     )  # fmt: skip
     loop, sizes, found = For("i", var("n0"), body, "simd"), {"b1": var("n1")}, []
 
-    def block(statements, arrays):
+    def block(statements, arrays, variables):
         found.append(statements[0].body)
         return []
 
     loads = bursts.scattered_loads(loop, sizes)
     assert [s.name for s in loads] == ["got"]
-    assert bursts.emit_bursts(loop, loads, str, str, block, narrow.NarrowLoads(loop, sizes, str)) is not None
+    loads32 = narrow.NarrowLoads(loop, sizes, str)
+    assert bursts.emit_bursts(loop, loads, str, str, str, block, loads32) is not None
     kinds = [type(s) for s in found[-1]]
     assert kinds == [Load, Load, Store, Store]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8"])
+def test_reductions_of_elements_at_positions(isa, dtype, rng):
+    """Rows shorter than a block, of several blocks, and of none; each result has its accumulator."""
+    table = (rng.standard_normal(300) * 9).astype(dtype)
+    for declared in (False, True):
+        for rows, length in ((5, 47), (5, 48), (3, 257), (1, 5000)):
+            at = rng.integers(-300, 300, (rows, length))
+            w = rng.integers(1, 4, (rows, length)).astype(dtype)
+            t, i, x = (T.tensor(str(v.dtype), shape=v.shape if declared else (None,) * v.ndim) for v in (table, at, w))
+            found = t[i]
+            with symc.config.change(isa=isa):
+                results = [(found * x).sum(1), found.max(1), found.min(1), (found > 2).any(1), T.argmax(found, 1)]
+                f = symc.function([t, i, x], [*results, (found * x).sum(), found.sum()])
+            got = f(table, at, w)
+            picked = table[at]
+            wide = picked.astype("float64" if "float" in dtype else "int64")
+            sums = (picked * w).astype(wide.dtype)
+            for one, want in zip(
+                got, (sums.sum(1), picked.max(1), picked.min(1), (picked > 2).any(1), picked.argmax(1))
+            ):
+                np.testing.assert_allclose(one, want, rtol=1e-5, atol=1e-3)
+            np.testing.assert_allclose(got[5], sums.sum(), rtol=1e-5, atol=1e-2)
+            np.testing.assert_allclose(got[6], wide.sum(), rtol=1e-5, atol=1e-2)
+
+
+def test_sums_of_many_elements_at_positions_are_accurate(rng):
+    t, i = T.vector("t"), T.lvector("i")
+    table, at = (1 + rng.random(1000)).astype("float32"), rng.integers(0, 1000, 3_000_000)
+    total = symc.function([t, i], t[i].sum())(table, at)
+    assert abs(total / table[at].sum(dtype="float64") - 1) < 2e-7
+
+
+def test_short_reductions_have_no_blocks():
+    def text(length):
+        t, i = T.vector("t"), T.tensor("int64", shape=(None, length))
+        return debugprint(symc.function([t, i], T.exp(t[i]).sum(1)), stage="c", file="str")
+
+    assert "vburst_" not in text(40) and "vburst_" in text(100)

@@ -9,6 +9,7 @@ take more rounds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from symc.loops.expr import ZERO, Expr, call, cast, coefficient, names_in, substituted, var
@@ -17,14 +18,17 @@ from symc.loops.names import names_read, varying
 from symc_backends.c.dialect import CTYPE, TAG
 from symc_backends.c.narrow import LARGEST, NarrowLoads, block_names
 from symc_backends.c.pieces import is_piecewise, steps
+from symc_backends.c.scalar_loops import totalled, with_parts
 from symc_backends.c.vector import is_affine
 
-__all__ = ["BLOCK", "emit_bursts", "scattered_loads"]
+__all__ = ["BLOCK", "SHORT", "emit_bursts", "is_reduction", "scattered_loads"]
 
 BLOCK = 256
 """The largest number of elements of a block."""
 SMALLEST = 64
 """The smallest one: what was just stored one by one is slow to load as a vector."""
+SHORT = 48
+"""The number of elements below which a loop with one such load, or with sums over its elements, has no blocks."""
 MOST = 24
 """The largest number of arrays of the largest block, so that all of them stay in the fastest cache."""
 
@@ -75,18 +79,21 @@ def emit_bursts(
     loop: For,
     loads: Sequence[Load],
     scalar: Callable[[Expr], str],
-    pointer: Callable[[str], str],
-    block: Callable[[Sequence[Statement], dict[str, str]], list[str]],
+    element: Callable[[str, Expr], str],
+    dtype_of: Callable[[str], str],
+    block: Callable[[Sequence[Statement], dict[str, str], dict[str, str]], list[str]],
     narrow: NarrowLoads,
 ) -> list[str] | None:
-    """C lines for a simd loop in blocks; None if it has accumulators that all iterations share, or too many values.
+    """C lines for a simd loop in blocks; None if it is short, or has too many values.
 
-    ``block(body, arrays)`` writes statements that use arrays with these dtypes. ``narrow`` gets the conditions under
-    which positions, less what is the same in all iterations, have 32 bits.
+    ``element(buffer, index)`` writes an element of a buffer, ``dtype_of(buffer)`` is its dtype; ``block(body, arrays,
+    variables)`` writes statements that use C arrays and variables with these dtypes. ``narrow`` gets the conditions
+    under which positions, less what is the same in all iterations, have 32 bits. Sums of floats have float64 totals.
     """
-    if any(not isinstance(s, (Let, Load, Store)) and not _own_element(s, loop) for s in loop.body):
+    if loop.extent.op == "const" and loop.extent.value < SHORT and (len(loads) == 1 or is_reduction(loop)):
         return None
-    rounds, arrays = _Rounds(loop, loads, narrow).split()
+    body, sums = with_parts(loop, dtype_of)
+    rounds, arrays = _Rounds(replace(loop, body=tuple(body)), loads, narrow).split()
     width = BLOCK
     while width >= SMALLEST and len(arrays) * width > MOST * BLOCK:
         width //= 2
@@ -94,22 +101,27 @@ def emit_bursts(
         return None
     first, many, k = block_names(loop)
     last = f"{loop.index}_last"
+    variables = {name: dtype_of(s.buffer) for name, s in sums.items()}
     lines = [f"{{ const int64_t {last} = {scalar(loop.extent)};"]
+    lines += [f"double total_{name} = 0;" for name in sums]
     lines += [f"{CTYPE[d]} {name}[{width}] __attribute__((aligned(64)));" for name, d in arrays.items()]
     lines.append(f"for (int64_t {first} = 0; {first} < {last}; {first} += {width}) {{")
     lines.append(f"const int64_t {many} = {last} - {first} < {width} ? {last} - {first} : {width};")
+    lines += [f"{CTYPE[dtype]} {name} = 0;" for name, dtype in variables.items()]
     for part in rounds:
-        lines += block([For(k, var(many), tuple(part.body), "simd")], arrays)
+        lines += block([For(k, var(many), tuple(part.body), "simd")], arrays, variables)
         for p in part.places:
-            source = f"{pointer(p.load.buffer)} + {scalar(p.fixed)}"
+            source = f"{p.load.buffer} + {scalar(p.fixed)}"
             if p.fixed.op != "const":
                 narrow.require(f"(uint64_t)({scalar(p.fixed)}) <= {LARGEST}")
             lines.append(f"vburst_{TAG[p.load.dtype]}({p.load.name}_got, {source}, {p.array}, {many});")
-    return [*lines, "}", "}"]
+    lines += [*(f"total_{name} += {name};" for name in sums), "}"]
+    return [*lines, *totalled(sums, element, dtype_of), "}"]
 
 
-def _own_element(s: Statement, loop: For) -> bool:
-    return isinstance(s, Accumulate) and loop.index in names_in(s.index)
+def is_reduction(loop: For) -> bool:
+    """Whether all iterations of a loop share an accumulator."""
+    return any(isinstance(s, Accumulate) and loop.index not in names_in(s.index) for s in loop.body)
 
 
 class _Rounds:

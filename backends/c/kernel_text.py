@@ -9,7 +9,7 @@ from symc.config import config
 from symc.loops.expr import Expr, call, index, maximum, names_in, parts, var
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, Epilogue, For, If, Kernel, Let, Load, Statement, Store
 from symc_backends.c.blocks import emit_blocks
-from symc_backends.c.bursts import emit_bursts, scattered_loads
+from symc_backends.c.bursts import SHORT, emit_bursts, is_reduction, scattered_loads
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.jam import emit_jammed
 from symc_backends.c.narrow import LARGEST, NarrowLoads
@@ -303,11 +303,16 @@ class KernelText:
         if not loads:
             return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed, self.narrow)
         narrow = self.narrow = NarrowLoads(s, {one.buffer: self.sizes[one.buffer] for one in loads}, C.scalar)
-        lines = emit_bursts(
-            s, loads, C.scalar, self.pointer, lambda body, arrays: self._with_memory(body, arrays, False, seen), narrow
-        )
+
+        def block(body: Sequence[Statement], arrays: dict[str, str], variables: dict[str, str]) -> list[str]:
+            self._with_memory([], variables, True, seen)
+            return self._with_memory(body, arrays, False, seen)
+
+        lines = emit_bursts(s, loads, C.scalar, self.element, self.dtype_of, block, narrow)
         if lines is None:
             lines = self._simd(s, seen)
+        elif s.extent.op != "const" and is_reduction(s):
+            lines = [f"if ({C.scalar(s.extent)} < {SHORT}) {{", *self._simd(s, seen), "} else {", *lines, "}"]
         self.narrow = None
         if not narrow.guards:
             return lines

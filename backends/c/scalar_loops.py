@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from symc.loops.expr import Expr, index, names_in
 from symc.loops.ir import SUM_TERMS, Accumulate, For, Statement
 from symc_backends.c.dialect import CTYPE
 
-__all__ = ["emit_scalar"]
+__all__ = ["emit_scalar", "totalled", "with_parts"]
+
+
+def with_parts(loop: For, dtype_of: Callable[[str], str]) -> tuple[list[Statement], dict[str, Accumulate]]:
+    """The body of a simd loop with sums of floats, to one element, in variables instead; and the sums, by variable."""
+    sums: dict[str, Accumulate] = {}
+    body: list[Statement] = []
+    for k, s in enumerate(loop.body):
+        if (
+            isinstance(s, Accumulate)
+            and s.op == "add"
+            and dtype_of(s.buffer) in SUM_TERMS
+            and loop.index not in names_in(s.index)
+        ):
+            sums[f"part{k}_{loop.index}"] = s
+            s = replace(s, buffer=f"part{k}_{loop.index}", index=index(0))
+        body.append(s)
+    return body, sums
+
+
+def totalled(
+    sums: Mapping[str, Accumulate], element: Callable[[str, Expr], str], dtype_of: Callable[[str], str]
+) -> list[str]:
+    """C lines that add the totals of sums, in variables, to their elements."""
+    lines = []
+    for name, s in sums.items():
+        target = element(s.buffer, s.index)
+        lines.append(f"{target} = ({CTYPE[dtype_of(s.buffer)]})({target} + total_{name});")
+    return lines
 
 
 def emit_scalar(
@@ -26,18 +54,7 @@ def emit_scalar(
     their dtypes. The other arguments are those of ``symc_backends.c.simd_loops.emit_simd``.
     """
     i, end = loop.index, scalar(loop.extent)
-    sums: dict[str, Accumulate] = {}
-    body: list[Statement] = []
-    for k, s in enumerate(loop.body):
-        if (
-            isinstance(s, Accumulate)
-            and s.op == "add"
-            and dtype_of(s.buffer) in SUM_TERMS
-            and i not in names_in(s.index)
-        ):
-            sums[f"part{k}_{i}"] = s
-            s = replace(s, buffer=f"part{k}_{i}", index=index(0))
-        body.append(s)
+    body, sums = with_parts(loop, dtype_of)
     dtypes = {name: dtype_of(s.buffer) for name, s in sums.items()}
     inside = block(body, dtypes)
     if not sums:
@@ -50,7 +67,4 @@ def emit_scalar(
     lines += [f"{CTYPE[dtype]} {name} = 0;" for name, dtype in dtypes.items()]
     lines += [f"for (; {i} < {i}_stop; {i}++) {{", *inside, "}"]
     lines += [*(f"total_{name} += {name};" for name in sums), "}"]
-    for name, s in sums.items():
-        target = element(s.buffer, s.index)
-        lines.append(f"{target} = ({CTYPE[dtypes[name]]})({target} + total_{name});")
-    return [*lines, "}"]
+    return [*lines, *totalled(sums, element, dtype_of), "}"]
