@@ -30,6 +30,8 @@ MOST_COLUMNS = 1024
 """The largest number."""
 JOBS = 8
 """The number of blocks that is enough for the threads of a CPU."""
+TOGETHER = 4
+"""The number of lines, apart in memory, that are gone through together: each addition waits for the one before."""
 
 
 def _build(node: Apply, ctx: Any, combine: str, start: int) -> list[Statement]:
@@ -43,21 +45,37 @@ def _build(node: Apply, ctx: Any, combine: str, start: int) -> list[Statement]:
     columns = dims.product(shape[axis + 1 :])
     if ctx.machine.short_row and not (type(columns) is int and columns < FEWEST_COLUMNS):
         return [_columns(node, ctx, combine, const(start, wide))]
-    outer, count, inner = dims.product(shape[:axis]), ctx.size(shape[axis]), ctx.size(dims.product(shape[axis + 1 :]))
+    lines = dims.product((*shape[:axis], *shape[axis + 1 :]))
+    together = TOGETHER if ctx.machine.short_row else 1
+    whole = call("floordiv", ctx.size(lines), index(together))
+    loops = [_lines(node, ctx, combine, const(start, wide), ZERO, whole, together)]
+    if together > 1 and not (type(lines) is int and lines % together == 0):
+        rest = ctx.size(lines) - whole * together
+        loops.append(_lines(node, ctx, combine, const(start, wide), whole * together, rest, 1))
+    return loops
 
-    def body(at: list[Any], inside: list[Statement]) -> None:
-        acc, i, element, total = ctx.fresh("acc"), ctx.fresh("i"), ctx.fresh("x"), ctx.fresh("t")
-        place = (at[0] * count + var(i)) * inner + at[1]
-        steps: tuple[Statement, ...] = (
-            Load(element, ctx.input(0), place, x.dtype),
+
+def _lines(node: Apply, ctx: Any, combine: str, start: Expr, first: Expr, groups: Expr, together: int) -> Statement:
+    """A loop over groups of lines, from line ``first`` on, whose totals do not wait for one another."""
+    x, wide = node.inputs[0], start.dtype
+    shape, axis = x.type.shape, node.op["axis"]
+    count, inner = ctx.size(shape[axis]), ctx.size(dims.product(shape[axis + 1 :]))
+    group, i = ctx.fresh("o"), ctx.fresh("i")
+    before: list[Statement] = []
+    loads: list[Statement] = []
+    steps: list[Statement] = []
+    for k in range(together):
+        line, acc, element, total = (ctx.fresh(p) for p in ("p", "acc", "x", "t"))
+        before += [Let(line, first + (var(group) * together + k)), Alloc(acc, wide, index(1)), Store(acc, ZERO, start)]
+        place = (call("floordiv", var(line), inner) * count + var(i)) * inner + call("mod", var(line), inner)
+        loads.append(Load(element, ctx.input(0), place, x.dtype))
+        steps += [
             Accumulate(acc, ZERO, cast(var(element, x.dtype), wide), combine),
             Load(total, acc, ZERO, wide),
             Store(ctx.output(), place, cast(var(total, wide), x.dtype)),
-        )
-        inside += [Alloc(acc, wide, const(1, "int64")), Store(acc, ZERO, const(start, wide))]
-        inside.append(For(i, count, steps, "serial"))
-
-    return [ctx.nest((outer, dims.product(shape[axis + 1 :])), body)]
+        ]
+    body = (*before, For(i, count, (*loads, *steps), "serial"))
+    return For(group, groups, body, "parallel", count * (4 * together))
 
 
 def _columns(node: Apply, ctx: Any, combine: str, start: Expr) -> Statement:
