@@ -287,6 +287,10 @@ class VectorBody:
         each, apart = (x.value if x.op == "const" else None for x in (found.each, found.apart))
         if (each, apart) in ((1, 0), (0, 1)):
             return f"v{'repeat' if each else 'cycle'}_{TAG[s.dtype]}({start}, {at}, {length}, {lanes})"
+        if apart == 0:
+            if each not in (2, 3, 4):
+                return ""
+            return f"vrepeat{each}_{TAG[s.dtype]}({start}, {at}, {length}, {lanes})"
         if each != 1 or found.length.op != "const" or found.length.value > CROSSED:
             return ""
         return f"vcross_{TAG[s.dtype]}({start}, {at}, {length}, {self.scalar(found.apart)}, {lanes})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from symc.compiler.lowering.nest import total_dtype
+from symc.compiler.lowering.iteration import total_dtype
 from symc.compiler.lowering.positions import NONE, POSITION, Positions, identity_of
 from symc.graph import Variable
 from symc.loops.expr import Expr, cast, const, var

@@ -8,8 +8,8 @@ from symc.compiler.fusion import FusionGroup, divided
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.crossed_rows import CrossedRows
 from symc.compiler.lowering.few_columns import FewColumns
+from symc.compiler.lowering.iteration import total_dtype
 from symc.compiler.lowering.maps import Maps
-from symc.compiler.lowering.nest import total_dtype
 from symc.compiler.lowering.positions import POSITION_TERMS
 from symc.compiler.lowering.reductions import JOBS
 from symc.compiler.lowering.reuse import Lowered, form_of

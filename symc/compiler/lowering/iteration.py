@@ -15,6 +15,7 @@ from symc.compiler.fusion import (
     resolve,
 )
 from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.dtypes import is_float
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 from symc.loops.ir import Ref
 
@@ -313,3 +314,14 @@ def _adjacent(iteration_map: tuple[int, ...], a: int, b: int) -> bool:
     if a not in iteration_map and b not in iteration_map:
         return True
     return a in iteration_map and b in iteration_map and iteration_map.index(b) == iteration_map.index(a) + 1
+
+
+def is_sum(v: Variable) -> bool:
+    """Whether the reduction is a sum of floats, which is inaccurate with a single running sum of many terms."""
+    assert v.owner is not None and isinstance(v.owner.op.record.lower, Reduction)
+    return v.owner.op.record.lower.combine == "add" and is_float(v.dtype)
+
+
+def total_dtype(v: Variable) -> str:
+    """The dtype in which the parts of a reduction are combined: sums of floats have float64 totals."""
+    return "float64" if is_sum(v) else v.dtype

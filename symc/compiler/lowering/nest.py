@@ -11,7 +11,6 @@ from symc.compiler.fusion import IterationMap, along_of, is_dim, is_inline, reso
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.iteration import GroupIteration, weight
 from symc.graph import Apply, Constant, Variable, dims
-from symc.graph.dtypes import is_float
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, parts, var
 from symc.loops.ir import For, If, Let, Load, Ref, Statement, Step, Store
@@ -72,12 +71,15 @@ class Nest(GroupIteration):
 
     def flat_index(self, iteration_map: IterationMap) -> Expr:
         """The row-major position of the current element of a variable with the iteration map ``iteration_map``."""
+        flat, together = ZERO, self.lanes_over
         axes = self.compact(iteration_map)
-        if self.lanes_over is not None and axes[-2:] == self.lanes_over[0]:
-            return self.flat_index(axes[:-2]) * self.total(axes[-2:]) + self.lanes_over[1]
-        flat = ZERO
-        for a in axes:
-            flat = flat * self.k.size(self.sizes[a]) + self.at[a]
+        for k, a in enumerate(axes):
+            if together is not None and axes[k : k + 2] == together[0]:
+                continue
+            if together is not None and k and axes[k - 1 : k + 1] == together[0]:
+                flat = flat * self.total(together[0]) + together[1]
+            else:
+                flat = flat * self.k.size(self.sizes[a]) + self.at[a]
         return flat
 
     def position(self, v: Variable) -> Expr:
@@ -390,14 +392,3 @@ class Nest(GroupIteration):
             if number in self.k.writes and v not in self.in_bursts:
                 self.k.elements[number] = self.k.size(dims.product(v.type.shape))
         return self.k.step(self.levels[0].statements, self.locations, self._sizes_touched())
-
-
-def is_sum(v: Variable) -> bool:
-    """Whether the reduction is a sum of floats, which is inaccurate with a single running sum of many terms."""
-    assert v.owner is not None and isinstance(v.owner.op.record.lower, Reduction)
-    return v.owner.op.record.lower.combine == "add" and is_float(v.dtype)
-
-
-def total_dtype(v: Variable) -> str:
-    """The dtype in which the parts of a reduction are combined: sums of floats have float64 totals."""
-    return "float64" if is_sum(v) else v.dtype

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from symc.compiler.fusion import source_of
 from symc.compiler.lowering.accumulators import Accumulators
-from symc.compiler.lowering.iteration import weight
-from symc.compiler.lowering.nest import Level, is_sum
+from symc.compiler.lowering.iteration import is_sum, weight
+from symc.compiler.lowering.nest import Level
 from symc.compiler.lowering.positions import POSITION_TERMS
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction

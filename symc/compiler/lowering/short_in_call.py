@@ -8,8 +8,8 @@ neighbouring lanes are neighbours. The kernel also has the form of long rows, an
 from __future__ import annotations
 
 from symc.compiler.lowering.builder import KernelBuilder
-from symc.compiler.lowering.iteration import times_of_lanes
-from symc.compiler.lowering.nest import Level, is_sum
+from symc.compiler.lowering.iteration import is_sum, times_of_lanes
+from symc.compiler.lowering.nest import Level
 from symc.compiler.lowering.positions import POSITION, identity_of
 from symc.compiler.lowering.reductions import Reductions
 from symc.compiler.lowering.short_rows import FEWEST_ROWS

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
+from symc.compiler.fusion import along_of, is_inline
 from symc.compiler.lowering.builder import KernelBuilder
-from symc.compiler.lowering.nest import Nest
 from symc.compiler.lowering.positions import identity_of
-from symc.graph import Variable, dims
-from symc.graph.op import Reduction
+from symc.compiler.lowering.tiny_axes import TinyAxes
+from symc.graph import Apply, Variable, dims
+from symc.graph.dtypes import BITS
+from symc.graph.op import Indexed, Reduction
 from symc.loops.expr import Expr, call, cast, index, minimum, var
 from symc.loops.ir import Step, Store
 
@@ -21,9 +23,13 @@ TINY = 4
 """The number of elements up to which neighbouring rows are loaded whole and distributed in registers."""
 FEWEST_TINY = 4
 """The smallest number of such rows."""
+MOST_SHARED = 16
+"""The number of rows up to which they share lanes with those of the next iteration of the axis around them."""
+MOST_APART = 4
+"""The largest distance of elements that a back end distributes to lanes."""
 
 
-class ShortRows(Nest):
+class ShortRows(TinyAxes):
     """The form of short rows: lanes are rows."""
 
     def has_short_rows(self) -> bool:
@@ -44,6 +50,10 @@ class ShortRows(Nest):
         *rows, last = self.outer
         cost = self.member_weight() * dims.product(self.sizes[a] for a in self.inner)
         size = self.k.size(self.sizes[last])
+        if rows and self._may_share_lanes():
+            assert type(cost) is int
+            self.over_two_axes(self.outer, cost, self._fill)
+            return self.finish()
         if rows:
             self.push(None, None)
             self.spread(rows, var("o"))
@@ -59,6 +69,11 @@ class ShortRows(Nest):
     def _lanes(self, last: int, position: Expr, extent: Expr) -> None:
         """Create the simd loop over rows: all values are computed before the first is stored."""
         self.push(last, position)
+        self._fill()
+        self.close("i", extent, "simd")
+
+    def _fill(self) -> None:
+        """Compute and store the values of a row."""
         stores = [v for v in self.group.stored if self.is_inner(v)]
         single = [v for v in self.group.stored if not self.is_inner(v)]
         computed = [(v, self.position(v), self.member(v)) for v in single]
@@ -66,7 +81,50 @@ class ShortRows(Nest):
             computed += [(v, self.position(v), self.member(v)) for v in stores]
         for v, at, e in computed:
             self.put(Store(self.k.writing(v), at, e))
-        self.close("i", extent, "simd")
+
+    def _may_share_lanes(self) -> bool:
+        """Whether the last of the outer axes is short, and shares lanes with the one before it.
+
+        Results are contiguous along both. An operand may be, too, or it follows one of them alone, with 32-bit elements
+        that a back end distributes in registers.
+        """
+        lanes, maps = tuple(self.outer[-2:]), self.iteration_maps
+        size = self.sizes[lanes[-1]]
+        if type(size) is not int or size > MOST_SHARED or any(map(self.is_inner, self.group.stored)):
+            return False
+        if any(v in self.group.placed or self.compact(maps[v])[-2:] != lanes for v in self.group.stored):
+            return False
+        found = [self._shares(node, lanes) for node in self.group.members]
+        return None not in found and any(found)
+
+    def _shares(self, node: Apply, lanes: tuple[int, ...]) -> bool | None:
+        """Whether an operand of a member follows one axis of lanes alone; None if one is not suitable for lanes."""
+        iteration_map, alone = self.iteration_maps[node.outputs[0]], False
+        if isinstance(node.op.record.lower, Indexed):
+            free = {k for axes in along_of(node) if axes is not None for k in axes}
+            if any(a in lanes for k, a in enumerate(iteration_map) if k not in free):
+                return None
+        for base, at in self.reads_of(node, iteration_map):
+            axes = self.compact(at)
+            along = tuple(a for a in axes if a in lanes)
+            if not along or base in self.node_of:
+                continue
+            if is_inline(base) and base not in self.stored:
+                return None
+            first = axes.index(along[0])
+            if len(along) == 2:
+                if axes[first : first + 2] != lanes:
+                    return None
+                continue
+            each = dims.product(self.sizes[a] for a in axes[first + 1 :])
+            alone = True
+            if (
+                BITS.get(base.dtype) != 32
+                or type(each) is not int
+                or each > (MOST_APART if along[0] == lanes[0] else 1)
+            ):
+                return None
+        return alone
 
     def _elements(self) -> Iterator[None]:
         """Visit the positions along a row; what was computed at one of them is forgotten at the next."""

@@ -8,6 +8,8 @@ distribute them in registers.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from symc.compiler.fusion import is_inline
 from symc.compiler.lowering.nest import Nest
 from symc.graph import Constant
@@ -69,7 +71,11 @@ class TinyAxes(Nest):
 
     def spread_lanes(self, cost: int) -> None:
         """Create loops over blocks of the last two axes, with lanes along both."""
-        *rows, before, last = self.order
+        self.over_two_axes(self.order, cost, lambda: self.store(self.group.stored))
+
+    def over_two_axes(self, axes: Sequence[int], cost: int, fill: Callable[[], None]) -> None:
+        """Create loops over blocks of the last two of these axes, with lanes along both, and ``fill`` the innermost."""
+        *rows, before, last = axes
         block, few = self.group.machine.block, self.k.size(self.sizes[last])
         span = self.k.size(self.sizes[before]) * few
         blocks = call("floordiv", span + (block - 1), index(block))
@@ -86,7 +92,7 @@ class TinyAxes(Nest):
         self.at[last] = call("mod", lane, few)
         self.depth_of[last] = self.depth_of[before]
         self.lanes_over = (before, last), lane
-        self.store(self.group.stored)
+        fill()
         self.lanes_over = None
         self.close("i", minimum(span - start, index(block)), "simd")
         self.close("o", self.total(rows) * blocks, "parallel", index(block * cost))

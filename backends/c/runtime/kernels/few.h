@@ -5,6 +5,7 @@
 #ifndef SYMC_FEW_H
 #define SYMC_FEW_H
 
+#include "turn.h"
 #include "vecmath_values.h"
 
 /* Quotients of numbers below 2 * VM_LANES are exact so, for lengths of up to as many. */
@@ -55,6 +56,20 @@ VM_DEFINE_FEW(f32, float)
 VM_DEFINE_FEW(i32, int32_t)
 VM_DEFINE_FEW(u32, uint32_t)
 #undef VM_DEFINE_FEW
+
+/* vrepeat3_T: as vrepeat, of every third element; and so for 2 and 4. */
+#define VM_DEFINE_REPEAT(T, S, EACH)                                                                          \
+    VM_INLINE v_##T vrepeat##EACH##_##T(const S *p, int64_t at, int64_t length, int64_t lanes) {              \
+        int64_t first = at / length;                                                                          \
+        int32_t skipped = (int32_t)(at - first * length), count = (skipped + (int32_t)lanes - 1) / (int32_t)length + 1; \
+        return vpick_##T(vevery##EACH##_n_##T(p + first * EACH, count), vquotients(viota_i32() + skipped, (int32_t)length)); \
+    }
+#define VM_DEFINE_REPEATS(T, S) VM_DEFINE_REPEAT(T, S, 2) VM_DEFINE_REPEAT(T, S, 3) VM_DEFINE_REPEAT(T, S, 4)
+VM_DEFINE_REPEATS(f32, float)
+VM_DEFINE_REPEATS(i32, int32_t)
+VM_DEFINE_REPEATS(u32, uint32_t)
+#undef VM_DEFINE_REPEAT
+#undef VM_DEFINE_REPEATS
 #undef VM_DEFINE_PICK
 
 #endif
