@@ -244,3 +244,20 @@ def test_nothing_falls_apart_into_lanes(tmp_path, t):
 
 def test_unused_functions_cost_nothing(tmp_path):
     assert assemble("", tmp_path) == []
+
+
+@pytest.mark.parametrize("t, body", [("f64", "vm_floor_f64(x)"), ("f64", "vm_sqrt_f64(x + 1) * x"), ("i64", "x + x")])
+def test_values_of_two_registers_pass_from_memory_to_memory_in_registers(tmp_path, t, body):
+    """A value that is wider than a register must not be moved word by word, nor through the stack."""
+    s = CTYPES[t]
+    text = f"void f(const {s} *p, {s} *q) {{ const v_{t} x = vload_{t}(p); vstore_{t}(q, {body}); }}\n"
+    moves = [i for i in assemble(text, tmp_path, "x86-64-v3") if i.startswith(("mov", "vmov", "vpinsr", "vextract"))]
+    assert len(moves) <= 4, moves
+
+
+def test_a_rare_case_keeps_the_usual_one_in_registers(tmp_path):
+    """Sines of doubles beside a call for large angles: no word of a vector is inserted, few registers are saved."""
+    text = "void f(const double *p, double *q) { vstore_f64(q, vm_sin_f64(vload_f64(p))); }\n"
+    instructions = assemble(text, tmp_path, "x86-64-v3")
+    assert "vpinsrq" not in instructions
+    assert sum(i.startswith("vmov") for i in instructions) <= 60

@@ -43,13 +43,13 @@ def build(text, target, folder):
     return Library(ffi, ffi.dlopen(str(library)))
 
 
-def assemble(text, folder):
-    """The names of the instructions, in order, that C text compiles to on this machine."""
-    source, target = folder / "text.c", folder / "text.s"
+def assemble(text, folder, target="native"):
+    """The names of the instructions, in order, that C text compiles to for one `-march`."""
+    source, output = folder / "text.c", folder / "text.s"
     source.write_text('#include "vecmath.h"\n' + text)
-    command = [COMPILER, *FLAGS, "-w", "-march=native", "-mprefer-vector-width=512", f"-I{HEADERS}"]
-    subprocess.run([*command, "-S", str(source), "-o", str(target)], check=True)
-    words = (line.split() for line in target.read_text().splitlines() if line.startswith("\t"))
+    command = [COMPILER, *FLAGS, "-w", f"-march={target}", "-mprefer-vector-width=512", f"-I{HEADERS}"]
+    subprocess.run([*command, "-S", str(source), "-o", str(output)], check=True)
+    words = (line.split() for line in output.read_text().splitlines() if line.startswith("\t"))
     return [w[0] for w in words if w and not w[0].startswith((".", "#"))]
 
 

@@ -47,18 +47,18 @@ VX_NARROW_DIVISION(u32, f64, VM_MAGIC_F64)
     VM_BY_LANES_2(vfloordiv_far_##T, T, sx_floordiv_##T)                                  \
     VM_BY_LANES_2(vmod_far_##T, T, sx_mod_##T)                                            \
     VM_INLINE v_##T vx_floordiv_##T(v_##T a, v_##T b) {                                   \
-        if (VM_UNLIKELY(vany_i64(VX_LARGE_##T(a, b)))) return vfloordiv_far_##T(a, b);    \
         VX_DIVISOR(T)                                                                     \
         const v_f64 x = vfloat_i64((v_i64)a), y = vfloat_i64((v_i64)d);                   \
         VX_QUOTIENT(f64, VM_MAGIC_F64, x, y)                                              \
-        return vselect_##T(veq_##T(b, zero), zero, (v_##T)((v_i64)q - VM_MAGIC_BITS_F64)); \
+        const v_##T r = vselect_##T(veq_##T(b, zero), zero, (v_##T)((v_i64)q - VM_MAGIC_BITS_F64)); \
+        return VM_RARELY(T, vany_i64(VX_LARGE_##T(a, b)), r, vfloordiv_far_##T(a, b));    \
     }                                                                                     \
     VM_INLINE v_##T vx_mod_##T(v_##T a, v_##T b) {                                        \
-        if (VM_UNLIKELY(vany_i64(VX_LARGE_##T(a, b)))) return vmod_far_##T(a, b);         \
         VX_DIVISOR(T)                                                                     \
         const v_f64 x = vfloat_i64((v_i64)a), y = vfloat_i64((v_i64)d);                   \
         VX_QUOTIENT(f64, VM_MAGIC_F64, x, y)                                              \
-        return (v_##T)vinteger_f64(x - (q - VM_MAGIC_F64) * y);                           \
+        const v_##T r = (v_##T)vinteger_f64(x - (q - VM_MAGIC_F64) * y);                  \
+        return VM_RARELY(T, vany_i64(VX_LARGE_##T(a, b)), r, vmod_far_##T(a, b));         \
     }
 VX_WIDE_DIVISION(i64)
 VX_WIDE_DIVISION(u64)

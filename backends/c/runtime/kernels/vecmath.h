@@ -10,7 +10,8 @@
  *   vecmath_f32.h      the same of floats, and their inverses
  *   vecmath_angles.h   tan, hyperbolic functions and inverses of doubles
  *   vecmath_erf.h      erf, erfc of doubles
- *   vecmath_pow.h      powers
+ *   vecmath_pow.h      powers of doubles
+ *   vecmath_doubles.h  powers and hyperbolic functions of floats, by way of doubles
  *   vecmath_special.h  rarely used functions, and the scalar forms
  *
  * Every function has a vector form `vm_<name>_<type>` and a scalar form `sm_<name>_<type>` with the same bits.

@@ -14,13 +14,12 @@
 VM_BY_LANES_1(vtan_far_f64, f64, __builtin_tan)
 
 VM_INLINE v_f64 vm_tan_f64(v_f64 x) {
-    v_i64 quadrant, far = ~vle_f64(vm_abs_f64(x), vset1_f64(VM_TRIG_LIMIT_F64));
+    v_i64 quadrant;
     v_f64 low, r = vtrig_reduce_f64(x, &low, &quadrant), s = vsin_kernel_f64(r, low), c = vcos_kernel_f64(r, low);
     v_i64 odd = -(quadrant & 1);
     v_f64 y = vselect_f64(odd, -c, s) / vselect_f64(odd, s, c);
     y = vselect_f64(veq_f64(x, vset1_f64(0.0)), x, y);
-    if (VM_UNLIKELY(vany_i64(far))) y = vselect_f64(far, vtan_far_f64(x), y);
-    return y;
+    return VM_FAR_F64(x, y, vtan_far_f64);
 }
 
 /* arctan a = arctan c + arctan t for c = 0, 1/2, 1, 3/2, infinity and t = (a - c) / (1 + a c), |t| at most 7/16. */

@@ -304,19 +304,43 @@ VM_INLINE v_f64 vscale_f64(v_f64 x, v_f64 n) {
 }
 #endif
 
-/* A function of vectors that calls one of numbers for each lane. */
-#define VM_BY_LANES_1(NAME, T, OF)                                 \
-    VM_OUTLINE v_##T NAME(v_##T x) {                               \
-        vu_##T u = {x};                                            \
-        for (int i = 0; i < VM_LANES; i++) u.lane[i] = OF(u.lane[i]); \
-        return u.v;                                                \
+/* A function of vectors that calls one of numbers for each lane, register by register. */
+#define VM_COUNT_OF_f32 1
+#define VM_COUNT_OF_f64 2
+#define VM_COUNT_OF_i64 2
+#define VM_COUNT_OF_u64 2
+#define VM_LANES_OF_1(i, NAME) r.p[i] = NAME##_piece(x.p[i]);
+#define VM_LANES_OF_2(i, NAME) r.p[i] = NAME##_piece(x.p[i], y.p[i]);
+#define VM_BY_LANES_1(NAME, T, OF)                                                              \
+    VM_OUTLINE vp_##T NAME##_piece(vp_##T a) {                                                  \
+        for (unsigned i = 0; i < sizeof a / sizeof a[0]; i++) a[i] = OF(a[i]);                  \
+        return a;                                                                               \
+    }                                                                                           \
+    VM_INLINE v_##T NAME(v_##T a) {                                                             \
+        vu_##T x = {a}, r;                                                                      \
+        VM_JOIN(VM_EACH_, VM_COUNT_OF_##T)(VM_LANES_OF_1, NAME) return r.v;                     \
     }
-#define VM_BY_LANES_2(NAME, T, OF)                                 \
-    VM_OUTLINE v_##T NAME(v_##T a, v_##T b) {                      \
-        vu_##T u = {a}, w = {b};                                   \
-        for (int i = 0; i < VM_LANES; i++) u.lane[i] = OF(u.lane[i], w.lane[i]); \
-        return u.v;                                                \
+#define VM_BY_LANES_2(NAME, T, OF)                                                              \
+    VM_OUTLINE vp_##T NAME##_piece(vp_##T a, vp_##T b) {                                        \
+        for (unsigned i = 0; i < sizeof a / sizeof a[0]; i++) a[i] = OF(a[i], b[i]);            \
+        return a;                                                                               \
+    }                                                                                           \
+    VM_INLINE v_##T NAME(v_##T a, v_##T b) {                                                    \
+        vu_##T x = {a}, y = {b}, r;                                                             \
+        VM_JOIN(VM_EACH_, VM_COUNT_OF_##T)(VM_LANES_OF_2, NAME) return r.v;                     \
     }
+/* `usual` or, on a rare condition, `other`. What comes from either side of a branch is two registers: one value of two
+ * registers GCC would keep in memory on both sides. */
+#define VM_RARELY(T, condition, usual, other)                                                   \
+    __extension__({                                                                             \
+        const vu_##T vm_usual = {usual};                                                        \
+        vp_##T vm_first = vm_usual.p[0], vm_second = vm_usual.p[1];                             \
+        if (VM_UNLIKELY(condition)) {                                                           \
+            const vu_##T vm_other = {other};                                                    \
+            vm_first = vm_other.p[0], vm_second = vm_other.p[1];                                \
+        }                                                                                       \
+        ((vu_##T){.p = {vm_first, vm_second}}).v;                                               \
+    })
 #define VM_LANEWISE_1(NAME, T) VM_BY_LANES_1(vm_##NAME##_##T, T, sm_##NAME##_##T)
 /* The scalar form of a vector function is one lane of it, so that both give the same bits. */
 #define VM_ONE_LANE_1(NAME, T, S) \

@@ -210,8 +210,11 @@ VM_INLINE v_f64 vcos_kernel_f64(v_f64 r, v_f64 low) {
     return lead + (((1.0 - lead) - half) + vfma_f64(p * z, z, -(r * low)));
 }
 
+/* Arguments so large that the reduction needs hundreds of digits of pi. */
 VM_BY_LANES_1(vsin_far_f64, f64, __builtin_sin)
 VM_BY_LANES_1(vcos_far_f64, f64, __builtin_cos)
+VM_INLINE v_i64 vfar_f64(v_f64 x) { return ~vle_f64(vm_abs_f64(x), vset1_f64(VM_TRIG_LIMIT_F64)); }
+#define VM_FAR_F64(x, y, OF) VM_RARELY(f64, vany_i64(vfar_f64(x)), y, vselect_f64(vfar_f64(x), OF(x), y))
 
 /* sin for turn = 0, cos for turn = 1: the sine a quarter turn further on. */
 VM_INLINE v_f64 vsincos_f64(v_f64 x, int64_t turn) {
@@ -224,17 +227,13 @@ VM_INLINE v_f64 vsincos_f64(v_f64 x, int64_t turn) {
 }
 
 VM_INLINE v_f64 vm_sin_f64(v_f64 x) {
-    v_i64 far = ~vle_f64(vm_abs_f64(x), vset1_f64(VM_TRIG_LIMIT_F64));
-    v_f64 y = vselect_f64(veq_f64(x, vset1_f64(0.0)), x, vsincos_f64(x, 0));
-    if (VM_UNLIKELY(vany_i64(far))) y = vselect_f64(far, vsin_far_f64(x), y);
-    return y;
+    const v_f64 y = vselect_f64(veq_f64(x, vset1_f64(0.0)), x, vsincos_f64(x, 0));
+    return VM_FAR_F64(x, y, vsin_far_f64);
 }
 
 VM_INLINE v_f64 vm_cos_f64(v_f64 x) {
-    v_i64 far = ~vle_f64(vm_abs_f64(x), vset1_f64(VM_TRIG_LIMIT_F64));
-    v_f64 y = vsincos_f64(x, 1);
-    if (VM_UNLIKELY(vany_i64(far))) y = vselect_f64(far, vcos_far_f64(x), y);
-    return y;
+    const v_f64 y = vsincos_f64(x, 1);
+    return VM_FAR_F64(x, y, vcos_far_f64);
 }
 
 #define VM_F64_VECTOR(X) X(exp) X(exp2) X(expm1) X(log) X(log2) X(log10) X(log1p) X(sin) X(cos) X(tanh) X(sigmoid) \

@@ -4,10 +4,18 @@
 
 #include "vecmath_types.h"
 
-/* Memory.  A `_n` form touches the first n lanes alone (0 <= n < VM_LANES is usual, n = VM_LANES allowed). */
+/* Memory, register by register, since GCC moves what is wider word by word.  A `_n` form touches the first n lanes alone (0 <= n < VM_LANES is usual, n = VM_LANES allowed). */
+#define VM_LOAD_PIECE(i, T) r.p[i] = ((const va_##T *)p)[i];
+#define VM_STORE_PIECE(i, T) ((va_##T *)p)[i] = u.p[i];
 #define VM_DEFINE_MEMORY(T, S, B, M)                                                              \
-    VM_INLINE v_##T vload_##T(const S *p) { return *(const va_##T *)p; }                          \
-    VM_INLINE void vstore_##T(S *p, v_##T x) { *(va_##T *)p = x; }                                \
+    VM_INLINE v_##T vload_##T(const S *p) {                                                       \
+        vu_##T r;                                                                                 \
+        VM_EACH(B, VM_LOAD_PIECE, T) return r.v;                                                  \
+    }                                                                                             \
+    VM_INLINE void vstore_##T(S *p, v_##T x) {                                                    \
+        const vu_##T u = {x};                                                                     \
+        VM_EACH(B, VM_STORE_PIECE, T)                                                             \
+    }                                                                                             \
     VM_INLINE v_##T vgather_##T(const S *p, int64_t stride) {                                     \
         vu_##T r;                                                                                 \
         VM_JOIN(VM_STRIDED_, VM_COUNT_##B)(T) return r.v;                                         \

@@ -1,4 +1,4 @@
-/* Powers of floats and doubles.
+/* Powers of doubles.
  *
  * x^y = 2^(y log2 x). A unit in the last place of y log2 x, which may be near 1024, is 2^10 of them in the power, so that
  * doubles need the logarithm with 65 bits: in two parts, as in FDLIBM (Sun Microsystems, 1993, whose licence allows to use,
@@ -18,11 +18,6 @@ VM_INLINE v_f64 vpow_rules_f64(v_f64 x, v_f64 y, v_f64 r) {
     const v_i64 undefined = ~integral & vlt_f64(x, zero) & vlt_f64(size, vset1_f64(VM_INF_F64));
     r = vselect_f64(undefined, vset1_f64(VM_NAN_F64), r);
     return vselect_f64(veq_f64(y, zero) | veq_f64(x, one), one, r);
-}
-
-VM_INLINE v_f32 vm_pow_f32(v_f32 a, v_f32 b) {
-    const v_f64 x = vcast_f32_f64(a), y = vcast_f32_f64(b);
-    return vcast_f64_f32(vpow_rules_f64(x, y, vm_exp_f64(y * vm_log_f64(vm_abs_f64(x)))));
 }
 
 /* log2 of a positive number but for `low`: with s = f / (f + 2) it is k + (s + s^3 / 3 + s^5 / 5 + ...) 2 / log(2). */
@@ -78,14 +73,12 @@ VM_INLINE v_f64 vm_pow_f64(v_f64 x, v_f64 y) {
     /* Beyond 2^65 only 1^y is neither zero nor infinite. */
     const v_f64 exponent = vclamp_f64(y, -0x1p65, 0x1p65), cut = vcut_f64(exponent);
     const v_f64 low = vfma_f64(exponent - cut, log_high, exponent * log_low);
-    v_f64 r = vexp2_parts_f64(cut * log_high, low);
+    const v_f64 r = vexp2_parts_f64(cut * log_high, low);
     const v_f64 inf = vset1_f64(VM_INF_F64);
     const v_i64 plain = vgt_f64(x, vset1_f64(0.0)) & vlt_f64(x, inf) & vlt_f64(vm_abs_f64(y), inf);
-    if (VM_UNLIKELY(vany_i64(~plain))) r = vpow_edges_f64(x, y, r);
-    return r;
+    return VM_RARELY(f64, vany_i64(~plain), r, vpow_edges_f64(x, y, r));
 }
 
-VM_ONE_LANE_2(pow, f32, float)
 VM_ONE_LANE_2(pow, f64, double)
 
 #endif

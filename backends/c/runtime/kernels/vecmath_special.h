@@ -1,6 +1,4 @@
-/* Rarely used functions: floats computed through doubles, doubles through the C library, and special
- * functions that the C library does not have.
- */
+/* Rarely used functions: those of the C library, and special functions that it does not have. */
 #ifndef SYMC_VECMATH_SPECIAL_H
 #define SYMC_VECMATH_SPECIAL_H
 
@@ -8,39 +6,7 @@
 #include "vecmath_angles.h"
 #include "vecmath_erf.h"
 #include "vecmath_pow.h"
-
-/* Floats by way of doubles: the plain formula loses less than the result has room for, except close to zero, where
- * two terms of the series do. */
-VM_INLINE v_f32 vm_sinh_f32(v_f32 x) {
-    v_f64 d = vcast_f32_f64(x), e = vm_exp_f64(d), square = d * d;
-    v_f64 series = d * (1.0 + square * (0x1.5555555555555p-3 + square * 0x1.1111111111111p-7));
-    return vcast_f64_f32(vselect_f64(vlt_f64(square, vset1_f64(0x1p-10)), series, 0.5 * (e - 1.0 / e)));
-}
-
-VM_INLINE v_f32 vm_cosh_f32(v_f32 x) {
-    v_f64 e = vm_exp_f64(vcast_f32_f64(x));
-    return vcast_f64_f32(0.5 * (e + 1.0 / e));
-}
-
-VM_INLINE v_f32 vm_arcsinh_f32(v_f32 x) {
-    v_f64 d = vm_abs_f64(vcast_f32_f64(x)), square = d * d;
-    v_f64 series = d * (1.0 - square * (0x1.5555555555555p-3 - square * 0x1.3333333333333p-4));
-    v_f64 r = vm_log_f64(d + vm_sqrt_f64(square + 1.0));
-    return vcopysign_f32(vcast_f64_f32(vselect_f64(vlt_f64(square, vset1_f64(0x1p-12)), series, r)), x);
-}
-
-VM_INLINE v_f32 vm_arccosh_f32(v_f32 x) {
-    v_f64 d = vcast_f32_f64(x);
-    v_f64 r = vm_log_f64(d + vm_sqrt_f64((d - 1.0) * (d + 1.0)));
-    return vcast_f64_f32(vselect_f64(vlt_f64(d, vset1_f64(1.0)), vset1_f64(VM_NAN_F64), r));
-}
-
-VM_INLINE v_f32 vm_arctanh_f32(v_f32 x) {
-    v_f64 d = vcast_f32_f64(x), square = d * d;
-    v_f64 series = d * (1.0 + square * (0x1.5555555555555p-2 + square * 0x1.999999999999ap-3));
-    v_f64 r = 0.5 * vm_log_f64((1.0 + d) / (1.0 - d));
-    return vcast_f64_f32(vselect_f64(vlt_f64(square, vset1_f64(0x1p-12)), series, r));
-}
+#include "vecmath_doubles.h"
 
 VM_BY_LANES_2(vfmod_far_f32, f32, __builtin_fmodf)
 
@@ -71,9 +37,8 @@ VM_INLINE v_f64 vm_fmod_f64(v_f64 a, v_f64 b) {
     VM_EACH_LANE(VM_LANE_REST)
 #endif
     const v_i64 past = vne_f64(r.v, zero) & (vlt_f64(r.v, zero) ^ vlt_f64(a, zero));
-    v_f64 rest = vcopysign_f64(vselect_f64(past, r.v + vcopysign_f64(size, a), r.v), a);
-    if (VM_UNLIKELY(vany_i64(~good))) rest = vselect_f64(good, rest, vfmod_far_f64(a, b));
-    return rest;
+    const v_f64 rest = vcopysign_f64(vselect_f64(past, r.v + vcopysign_f64(size, a), r.v), a);
+    return VM_RARELY(f64, vany_i64(~good), rest, vselect_f64(good, rest, vfmod_far_f64(a, b)));
 }
 #else
 VM_INLINE v_f64 vm_fmod_f64(v_f64 a, v_f64 b) { return vfmod_far_f64(a, b); }
@@ -168,6 +133,7 @@ VM_LANEWISE_1(digamma, f32)
 #define VM_DEFINE(NAME) VM_ONE_LANE_1(NAME, f32, float)
 VM_F32_VECTOR(VM_DEFINE)
 #undef VM_DEFINE
+VM_ONE_LANE_2(pow, f32, float)
 VM_ONE_LANE_2(arctan2, f32, float)
 VM_ONE_LANE_2(fmod, f32, float)
 

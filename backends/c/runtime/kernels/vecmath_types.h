@@ -96,11 +96,11 @@
 #define VM_NARROW_TYPES(X) X(i8, int8_t, 16, i8) X(i16, int16_t, 32, i16) X(u8, uint8_t, 16, i8) X(u16, uint16_t, 32, i16)
 #define VM_ALL_TYPES(X) VM_FLOAT_TYPES(X) VM_SIGNED_TYPES(X) VM_UNSIGNED_TYPES(X)
 
-/* v_T the value, vp_T the piece that fits a register, vu_T both views, va_T at any address. */
+/* v_T the value, vp_T the piece that fits a register, vu_T both views, va_T a piece at any address. */
 #define VM_DEFINE_TYPES(T, S, B, M)                                                \
     typedef S v_##T __attribute__((vector_size(VM_BYTES(B))));                     \
     typedef S vp_##T __attribute__((vector_size(VM_PIECE_##B)));                   \
-    typedef S va_##T __attribute__((vector_size(VM_BYTES(B)), aligned(sizeof(S)), may_alias)); \
+    typedef S va_##T __attribute__((vector_size(VM_PIECE_##B), aligned(sizeof(S)), may_alias)); \
     typedef union {                                                                \
         v_##T v;                                                                   \
         vp_##T p[VM_COUNT_##B];                                                    \
