@@ -207,6 +207,30 @@ def test_conversions_agree_with_those_of_scalars(helpers, lanes, a):
         np.testing.assert_array_equal(vector, scalar, err_msg=f"{a} to {b}")
 
 
+@pytest.mark.parametrize("a, b", [("f32", "i64"), ("f64", "i64"), ("i64", "f32"), ("i64", "f64")])
+def test_conversions_of_64_bits_for_small_large_and_mixed_numbers(helpers, lanes, a, b):
+    rng, end = np.random.default_rng(4), 2**51
+    near = [end - 2, end - 1, end, end + 1, 2**24 + 1, 2**40 + 2**16, 2**40 + 2**16 + 1, 2**40 + 3 * 2**16]
+    small = rng.integers(-(2**20), 2**20, 16)
+    groups = [small, np.array(near + [-v for v in near]), rng.integers(-(2**62), 2**62, 16)]
+    groups += [np.where(np.arange(16) == k, 2**60 + 1, small) for k in range(16)]
+    for group in groups:
+        x = group.astype(DTYPES[a])
+        if a in FLOATS and abs(group).max() < 2**20:
+            x += DTYPES[a].type(0.75)
+        vector = np.zeros(16, DTYPES[b])
+        for k in range(0, 16, lanes):
+            helpers(f"cast_{a}_{b}", x[k:], vector[k:])
+        np.testing.assert_array_equal(vector, x.astype(DTYPES[b]))
+
+
+@pytest.mark.parametrize("a, b", [("i32", "u8"), ("i32", "i16"), ("i16", "i8"), ("i64", "i32"), ("i32", "f64")])
+def test_narrower_lanes_are_not_taken_out_one_by_one(tmp_path, a, b):
+    s, r = CTYPES[a], CTYPES[b]
+    text = f"void f(const {s} *p, {r} *q) {{ vstore_{b}(q, vcast_{a}_{b}(vload_{a}(p))); }}\n"
+    assert len(assemble(text, tmp_path, "x86-64-v3")) <= 12
+
+
 def test_lane_numbers_and_any(helpers, lanes):
     p, q, out = np.zeros(lanes, np.int32), np.zeros(lanes, np.int64), np.zeros(2, np.int32)
     helpers("any", p, q, out)

@@ -326,8 +326,7 @@ def _stable_softplus(x: np.ndarray) -> np.ndarray:
 
 
 def _sigmoid_slope_body(x: Expr) -> Expr:
-    e = call("exp", -abs(x))
-    q = e / (1.0 + e)  # sigmoid(-|x|): at most one half, so that 1 - q keeps its digits
+    q = call("sigmoid", -abs(x))  # at most one half, so that 1 - q keeps its digits
     return q * (1.0 - q)
 
 

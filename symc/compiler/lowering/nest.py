@@ -15,8 +15,8 @@ from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, parts, var
 from symc.loops.ir import For, If, Let, Load, Ref, Statement, Step, Store
 
-TURNED = 128
-"""The number of rows that are transposed at once."""
+TURNED = 64
+"""The number of rows that are transposed at once: three such blocks, of rows of 64 floats, fit a first-level cache."""
 MOST_NESTED = 64
 """The largest number of members that are computed while one that depends on them is."""
 

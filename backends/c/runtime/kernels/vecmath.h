@@ -3,6 +3,7 @@
  *   vecmath_types.h    v_T, and what a register holds of it
  *   vecmath_memory.h   load and store
  *   vecmath_select.h   select, compare, minimum and maximum
+ *   vecmath_lanes.h    rare cases, functions of numbers for each lane
  *   vecmath_reduce.h   accumulators, one value of all lanes
  *   vecmath_casts.h    convert
  *   vecmath_base.h     signs, rounding, square root, scaling by powers of two

@@ -272,9 +272,9 @@ VM_DEFINE_CORRECT(f64)
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 #define VM_DEFINE_OVER(T, C, ABS, LOW, HIGH)                                                                  \
     VM_INLINE v_##T vover_##T(v_##T x, C d) {                                                                 \
-        if (VM_UNLIKELY(!(ABS(d) >= LOW && ABS(d) <= HIGH))) return x / vset1_##T(d);                         \
         v_##T r = vset1_##T(1 / d), q = x * r;                                                                \
-        return vcorrect_##T(q, vfma_##T(-q, vset1_##T(d), x), r);                                             \
+        q = vcorrect_##T(q, vfma_##T(-q, vset1_##T(d), x), r);                                                \
+        return VM_RARELY(T, !(ABS(d) >= LOW && ABS(d) <= HIGH), q, x / vset1_##T(d));                         \
     }
 #else
 #define VM_DEFINE_OVER(T, C, ABS, LOW, HIGH)                                                                  \
@@ -287,6 +287,10 @@ VM_DEFINE_OVER(f64, double, __builtin_fabs, 0x1p-900, 0x1p900)
 /* x * 2^n for an integral n with |n| < 250 (2000); one rounding, so that results underflow gradually. */
 #if VM_AVX512_BUILTINS
 VM_INLINE v_f32 vscale_f32(v_f32 x, v_f32 n) { return __builtin_ia32_scalefps512_mask(x, n, x, (uint16_t)-1, 4); }
+#define vraise_f32 vscale_f32
+#define vraise_f64 vscale_f64
+#define vhalf_power_f32(n) vscale_f32(vset1_f32(0.5f), n)
+#define vhalf_power_f64(n) vscale_f64(vset1_f64(0.5), n)
 #define VM_PIECE_SCALE(i, T) r.p[i] = __builtin_ia32_scalefpd512_mask(u.p[i], k.p[i], u.p[i], (uint8_t)-1, 4);
 VM_INLINE v_f64 vscale_f64(v_f64 x, v_f64 n) {
     vu_f64 u = {x}, k = {n}, r;
@@ -304,43 +308,38 @@ VM_INLINE v_f64 vscale_f64(v_f64 x, v_f64 n) {
 }
 #endif
 
-/* A function of vectors that calls one of numbers for each lane, register by register. */
-#define VM_COUNT_OF_f32 1
-#define VM_COUNT_OF_f64 2
-#define VM_COUNT_OF_i64 2
-#define VM_COUNT_OF_u64 2
-#define VM_LANES_OF_1(i, NAME) r.p[i] = NAME##_piece(x.p[i]);
-#define VM_LANES_OF_2(i, NAME) r.p[i] = NAME##_piece(x.p[i], y.p[i]);
-#define VM_BY_LANES_1(NAME, T, OF)                                                              \
-    VM_OUTLINE vp_##T NAME##_piece(vp_##T a) {                                                  \
-        for (unsigned i = 0; i < sizeof a / sizeof a[0]; i++) a[i] = OF(a[i]);                  \
-        return a;                                                                               \
-    }                                                                                           \
-    VM_INLINE v_##T NAME(v_##T a) {                                                             \
-        vu_##T x = {a}, r;                                                                      \
-        VM_JOIN(VM_EACH_, VM_COUNT_OF_##T)(VM_LANES_OF_1, NAME) return r.v;                     \
+/* An exponential's power of two: `vpower` holds the integer n next to x * c, vexponent_of gives it as a float; vraise
+ * multiplies 1/2 < m < 2 by 2^n, |n| < 250 (2000), with one rounding, so that results underflow gradually; vhalf_power is
+ * 2^(n-1), a normal number; vratio gives g / h = 2^n, both normal. Without instructions for them n is the low bits of a sum
+ * with 1.5 * 2^(p-1). Half of n is added to the exponent of m. */
+#if VM_AVX512_BUILTINS
+#define VM_DEFINE_POWERS(T, S, U, MAGIC, ONE, HALF, BITS)                                                           \
+    VM_INLINE v_##T vpower_##T(v_##T x, S c) { return vm_rint_##T(x * c); }                                   \
+    VM_INLINE v_##T vexponent_of_##T(v_##T n) { return n; }                                                   \
+    VM_INLINE v_##T vratio_##T(v_##T n, v_##T *h) {                                                           \
+        v_##T half = vm_rint_##T(n * 0.5f), one = vset1_##T(1.0f);                                            \
+        *h = vscale_##T(one, -half);                                                                          \
+        return vscale_##T(one, n - half);                                                                     \
     }
-#define VM_BY_LANES_2(NAME, T, OF)                                                              \
-    VM_OUTLINE vp_##T NAME##_piece(vp_##T a, vp_##T b) {                                        \
-        for (unsigned i = 0; i < sizeof a / sizeof a[0]; i++) a[i] = OF(a[i], b[i]);            \
-        return a;                                                                               \
-    }                                                                                           \
-    VM_INLINE v_##T NAME(v_##T a, v_##T b) {                                                    \
-        vu_##T x = {a}, y = {b}, r;                                                             \
-        VM_JOIN(VM_EACH_, VM_COUNT_OF_##T)(VM_LANES_OF_2, NAME) return r.v;                     \
-    }
-/* `usual` or, on a rare condition, `other`. What comes from either side of a branch is two registers: one value of two
- * registers GCC would keep in memory on both sides. */
-#define VM_RARELY(T, condition, usual, other)                                                   \
-    __extension__({                                                                             \
-        const vu_##T vm_usual = {usual};                                                        \
-        vp_##T vm_first = vm_usual.p[0], vm_second = vm_usual.p[1];                             \
-        if (VM_UNLIKELY(condition)) {                                                           \
-            const vu_##T vm_other = {other};                                                    \
-            vm_first = vm_other.p[0], vm_second = vm_other.p[1];                                \
-        }                                                                                       \
-        ((vu_##T){.p = {vm_first, vm_second}}).v;                                               \
-    })
+#else
+#define VM_DEFINE_POWERS(T, S, U, MAGIC, ONE, HALF, BITS)                                                           \
+    VM_INLINE v_##T vpower_##T(v_##T x, S c) { return vfma_##T(x, vset1_##T(c), vset1_##T(MAGIC)); }          \
+    VM_INLINE v_##T vexponent_of_##T(v_##T n) { return n - MAGIC; }                                           \
+    VM_INLINE v_##T vraise_##T(v_##T m, v_##T n) {                                                            \
+        v_##U k = (v_##U)n, half = k >> 1;                                                                    \
+        return (v_##T)((v_##U)m + (half << BITS)) * (v_##T)(((k - half) << BITS) + ONE);                      \
+    }                                                                                                         \
+    VM_INLINE v_##T vratio_##T(v_##T n, v_##T *h) {                                                           \
+        v_##U k = (v_##U)n, half = k >> 1;                                                                    \
+        *h = (v_##T)(ONE - (half << BITS));                                                                   \
+        return (v_##T)(((k - half) << BITS) + ONE);                                                           \
+    }                                                                                                         \
+    VM_INLINE v_##T vhalf_power_##T(v_##T n) { return (v_##T)(((v_##U)n << BITS) + HALF); }
+#endif
+VM_DEFINE_POWERS(f32, float, u32, VM_MAGIC_F32, 0x3F800000u, 0x3F000000u, 23)
+VM_DEFINE_POWERS(f64, double, u64, VM_MAGIC_F64, 0x3FF0000000000000u, 0x3FE0000000000000u, 52)
+#undef VM_DEFINE_POWERS
+
 #define VM_LANEWISE_1(NAME, T) VM_BY_LANES_1(vm_##NAME##_##T, T, sm_##NAME##_##T)
 /* The scalar form of a vector function is one lane of it, so that both give the same bits. */
 #define VM_ONE_LANE_1(NAME, T, S) \

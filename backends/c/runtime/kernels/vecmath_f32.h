@@ -30,8 +30,8 @@ VM_INLINE v_f32 vexp_rest_f32(v_f32 x, v_f32 n) {
 
 /* exp(x) for -104 <= x <= 89. */
 VM_INLINE v_f32 vexp_core_f32(v_f32 x) {
-    v_f32 n = vnear_f32(x * VM_LOG2E_F32), r = vexp_rest_f32(x, n);
-    return vscale_f32(1.0f + (r + vexp_tail_f32(r)), n);
+    v_f32 n = vpower_f32(x, VM_LOG2E_F32), r = vexp_rest_f32(x, vexponent_of_f32(n));
+    return vraise_f32(1.0f + (r + vexp_tail_f32(r)), n);
 }
 
 /* The same for -87 <= x <= 88, whose results are normal numbers: without an instruction for it, a power of two is added to the
@@ -50,24 +50,24 @@ VM_INLINE v_f32 vm_exp_f32(v_f32 x) { return vexp_core_f32(vclamp_f32(x, -104.0f
 
 VM_INLINE v_f32 vm_exp2_f32(v_f32 x) {
     x = vclamp_f32(x, -151.0f, 129.0f);
-    v_f32 n = vnear_f32(x), r = x - n;
+    v_f32 n = vpower_f32(x, 1.0f), r = x - vexponent_of_f32(n);
     v_f32 p = vset1_f32(0x1.449158p-13f);
     VM_HORNER_F32(p, r, 0x1.5f4940p-10f);
     VM_HORNER_F32(p, r, 0x1.3b29a8p-7f);
     VM_HORNER_F32(p, r, 0x1.c6aeccp-5f);
     VM_HORNER_F32(p, r, 0x1.ebfbe0p-3f);
     VM_HORNER_F32(p, r, 0x1.62e430p-1f);
-    return vscale_f32(vfma_f32(p, r, vset1_f32(1.0f)), n);
+    return vraise_f32(vfma_f32(p, r, vset1_f32(1.0f)), n);
 }
 
 /* 2^(n-1) serves instead of 2^n, which overflows first; what is lost in adding r to it comes back through `low`. */
 VM_INLINE v_f32 vm_expm1_f32(v_f32 x) {
     v_f32 c = vclamp_f32(x, -20.0f, 89.0f);
-    v_f32 n = vnear_f32(c * VM_LOG2E_F32);
+    v_f32 power = vpower_f32(c, VM_LOG2E_F32), n = vexponent_of_f32(power);
     v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), c);
     v_f32 r = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high);
     v_f32 lost = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high - r);
-    v_f32 half = vscale_f32(vset1_f32(0.5f), n);
+    v_f32 half = vhalf_power_f32(power);
     v_f32 base = half - 0.5f, step = half * r, sum = base + step;
     v_f32 low = step - (sum - base);
     v_f32 y = 2.0f * (sum + vfma_f32(vexp_tail_f32(r) + lost, half, low));
@@ -154,12 +154,12 @@ VM_INLINE v_f32 vm_tanh_f32(v_f32 x) {
     return vflip_f32(q, vsign_f32(x));
 }
 
-/* exp(-|x|) and e / (1 + e), as in the slope of sigmoid: beside it in a kernel, the compiler computes both once. */
+/* 1 / (1 + exp(-x)) with exp(-x) = (1 + w) g / h for powers of two, so that nothing overflows and small results underflow
+ * gradually. */
 VM_INLINE v_f32 vm_sigmoid_f32(v_f32 x) {
-    v_f32 e = vm_exp_f32(-vm_abs_f32(x)), d = 1.0f + e, q = e / d, excess = (d - 1.0f) - e;
-    /* Rounding 1 + e falsifies q by excess / d of itself; where this matters e is small and d near one. */
-    q = vfma_f32(q, excess, q);
-    return vselect_f32(vge_f32(x, vset1_f32(0.0f)), 1.0f - q, q);
+    x = vclamp_f32(x, -104.0f, 89.0f);
+    v_f32 n = vpower_f32(x, -VM_LOG2E_F32), r = vexp_rest_f32(-x, vexponent_of_f32(n)), h, g = vratio_f32(n, &h);
+    return h / (vfma_f32(g, r + vexp_tail_f32(r), h) + g);
 }
 
 VM_INLINE v_f32 vm_softplus_f32(v_f32 x) {
@@ -324,11 +324,11 @@ VM_INLINE v_f32 vm_erf_f32(v_f32 x) {
 
 /* exp(-a^2) for 0 <= a < 10.2: a^2 is the exact square of the upper half of a, and what is left of it. */
 VM_INLINE v_f32 vexp_minus_square_f32(v_f32 a) {
-    v_f32 n = vnear_f32(a * a * -VM_LOG2E_F32);
+    v_f32 power = vpower_f32(a * a, -VM_LOG2E_F32), n = vexponent_of_f32(power);
     v_f32 upper = (v_f32)((v_i32)a & (v_i32)vset1_u32(0xFFFFF000u)), rest = (a - upper) * (a + upper);
     v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), -(upper * upper));
     v_f32 r = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high) - rest;
-    return vscale_f32(1.0f + (r + vexp_tail_f32(r)), n);
+    return vraise_f32(1.0f + (r + vexp_tail_f32(r)), power);
 }
 
 /* exp(a^2) erfc(a) (a + 2) as a polynomial in (a - 2) / (a + 2); beyond 10.1 the result is zero. `missing` is what the

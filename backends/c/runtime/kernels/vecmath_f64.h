@@ -33,15 +33,15 @@ VM_INLINE v_f64 vexp_tail_f64(v_f64 r) {
 
 VM_INLINE v_f64 vm_exp_f64(v_f64 x) {
     x = vclamp_f64(x, -746.0, 710.0);
-    v_f64 n = vnear_f64(x * VM_LOG2E_F64);
+    v_f64 power = vpower_f64(x, VM_LOG2E_F64), n = vexponent_of_f64(power);
     v_f64 high = vfma_f64(n, vset1_f64(-VM_LN2_HIGH_F64), x);
     v_f64 r = vfma_f64(n, vset1_f64(-VM_LN2_LOW_F64), high);
-    return vscale_f64(1.0 + (r + vexp_tail_f64(r)), n);
+    return vraise_f64(1.0 + (r + vexp_tail_f64(r)), power);
 }
 
 VM_INLINE v_f64 vm_exp2_f64(v_f64 x) {
     x = vclamp_f64(x, -1080.0, 1030.0);
-    v_f64 n = vnear_f64(x), r = x - n;
+    v_f64 n = vpower_f64(x, 1.0), r = x - vexponent_of_f64(n);
     v_f64 p = vset1_f64(0x1.c4db50e2dbf17p-36);
     VM_HORNER_F64(p, r, 0x1.ea0542fe7c73fp-32);
     VM_HORNER_F64(p, r, 0x1.e4cee7c79fcbcp-28);
@@ -54,17 +54,17 @@ VM_INLINE v_f64 vm_exp2_f64(v_f64 x) {
     VM_HORNER_F64(p, r, 0x1.c6b08d704a0d1p-5);
     VM_HORNER_F64(p, r, 0x1.ebfbdff82c58fp-3);
     VM_HORNER_F64(p, r, 0x1.62e42fefa39efp-1);
-    return vscale_f64(vfma_f64(p, r, vset1_f64(1.0)), n);
+    return vraise_f64(vfma_f64(p, r, vset1_f64(1.0)), n);
 }
 
 /* exp(x) - 1 for -40 <= x <= 710; a zero loses its sign and a subnormal number its last bit.  2^(n-1) serves instead of
  * 2^n, which overflows first; what is lost in adding r to it comes back through `low`. */
 VM_INLINE v_f64 vexpm1_core_f64(v_f64 x) {
-    v_f64 n = vnear_f64(x * VM_LOG2E_F64);
+    v_f64 power = vpower_f64(x, VM_LOG2E_F64), n = vexponent_of_f64(power);
     v_f64 high = vfma_f64(n, vset1_f64(-VM_LN2_HIGH_F64), x);
     v_f64 r = vfma_f64(n, vset1_f64(-VM_LN2_LOW_F64), high);
     v_f64 lost = vfma_f64(n, vset1_f64(-VM_LN2_LOW_F64), high - r);
-    v_f64 half = vscale_f64(vset1_f64(0.5), n);
+    v_f64 half = vhalf_power_f64(power);
     v_f64 base = half - 0.5, step = half * r, sum = base + step;
     v_f64 low = step - (sum - base);
     return 2.0 * (sum + vfma_f64(vexp_tail_f64(r) + lost, half, low));
@@ -149,10 +149,12 @@ VM_INLINE v_f64 vm_log10_f64(v_f64 x) {
 
 VM_INLINE v_f64 vm_log1p_f64(v_f64 x) {
     v_f64 u = x + 1.0, mantissa;
-    v_f64 lost = vselect_f64(vlt_f64(x, vset1_f64(0x1p53)), x - (u - 1.0), vset1_f64(0.0));
     v_i64 e = vexponent_f64(u, &mantissa);
+    /* What rounding u has lost, divided by 2^e. */
+    v_f64 lost = (x - (u - 1.0)) * (v_f64)(vset1_i64(1023LL << 52) - (e << 52));
+    lost = vselect_f64(vlt_f64(x, vset1_f64(0x1p53)), lost, vset1_f64(0.0));
     v_f64 k = vfloat_i64(e), square;
-    v_f64 f = (mantissa - 1.0) + vscale_f64(lost, -k), tail = vlog_tail_f64(f, &square);
+    v_f64 f = (mantissa - 1.0) + lost, tail = vlog_tail_f64(f, &square);
     v_f64 r = vfma_f64(k, vset1_f64(VM_LN2_LOW_F64), tail);
     r = vfma_f64(k, vset1_f64(VM_LN2_HIGH_F64), f - (square - r));
     return vlog_edges_f64(u, vcopysign_f64(r, x));
@@ -163,9 +165,12 @@ VM_INLINE v_f64 vm_tanh_f64(v_f64 x) {
     return vcopysign_f64(e / (e + 2.0), x);
 }
 
+/* As for floats, see there. */
 VM_INLINE v_f64 vm_sigmoid_f64(v_f64 x) {
-    v_f64 e = vm_exp_f64(-vm_abs_f64(x)), q = e / (1.0 + e);
-    return vselect_f64(vge_f64(x, vset1_f64(0.0)), 1.0 - q, q);
+    x = vclamp_f64(x, -746.0, 710.0);
+    v_f64 n = vpower_f64(x, -VM_LOG2E_F64), k = vexponent_of_f64(n), h, g = vratio_f64(n, &h);
+    v_f64 r = vfma_f64(k, vset1_f64(-VM_LN2_LOW_F64), vfma_f64(k, vset1_f64(-VM_LN2_HIGH_F64), -x));
+    return h / (vfma_f64(g, r + vexp_tail_f64(r), h) + g);
 }
 
 VM_INLINE v_f64 vm_softplus_f64(v_f64 x) {

@@ -51,14 +51,14 @@ VM_INLINE v_f64 vlog2_parts_f64(v_f64 x, v_f64 *low) {
 /* 2^(high + low), where high has few bits, and low is small. */
 VM_INLINE v_f64 vexp2_parts_f64(v_f64 high, v_f64 low) {
     high = vclamp_f64(high, -1200.0, 1200.0), low = vclamp_f64(low, -1.0, 1.0);
-    const v_f64 n = vnear_f64(high + low);
+    const v_f64 power = vpower_f64(high + low, 1.0), n = vexponent_of_f64(power);
     high -= n;
     /* The natural logarithm of what 2^n leaves, r + lost. */
     const v_f64 t = vcut_f64(high + low), big = t * 0x1.62e4200000000p-1;
     const v_f64 small = vfma_f64(low - (t - high), vset1_f64(0x1.62e42fefa39efp-1), t * 0x1.fdf473de6af28p-22);
     const v_f64 r = big + small, lost = small - (r - big);
     const v_f64 sum = 1.0 + r, left = r - (sum - 1.0);
-    return vscale_f64(sum + (left + (vexp_tail_f64(r) + vfma_f64(lost, r, lost))), n);
+    return vraise_f64(sum + (left + (vexp_tail_f64(r) + vfma_f64(lost, r, lost))), power);
 }
 
 /* Where x or y is zero, negative or not finite; `r` elsewhere, and of the negative numbers |x|^y. */

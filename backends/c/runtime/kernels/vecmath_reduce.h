@@ -7,10 +7,13 @@
 /* An accumulator of a 64-bit type is two variables, a register each, `<name>_0` and `<name>_1`: one value that is wider
  * than a register, or a union, GCC would keep in memory from one iteration to the next, or from one loop to another. */
 #define VM_ACCUMULATE(T, name, x) vp_##T name##_0, name##_1; VM_REFILL(T, name, x)
-#define VM_REFILL(T, name, x)                                                \
+#define VM_REFILL(T, name, x) VM_DIVIDE(T, name, vset1_##T(x))
+/* The value of the two variables, and what they are from now on. */
+#define VM_JOINED(T, name) (((vu_##T){.p = {name##_0, name##_1}}).v)
+#define VM_DIVIDE(T, name, x)                                                \
     do {                                                                     \
-        const vu_##T vm_first = {vset1_##T(x)};                              \
-        name##_0 = vm_first.p[0], name##_1 = vm_first.p[1];                  \
+        const vu_##T vm_whole = {x};                                         \
+        name##_0 = vm_whole.p[0], name##_1 = vm_whole.p[1];                  \
     } while (0)
 #define VM_FOLD(OP, T, name, x)                                              \
     do {                                                                     \
@@ -21,7 +24,7 @@
 /* Accumulator `other` joins `name`. */
 #define VM_MEET(OP, T, name, other)                                          \
     (name##_0 = vp##OP##_##T(name##_0, other##_0), name##_1 = vp##OP##_##T(name##_1, other##_1))
-#define VM_TOTAL(OP, T, name) vreduce_##OP##_##T(((vu_##T){.p = {name##_0, name##_1}}).v)
+#define VM_TOTAL(OP, T, name) vreduce_##OP##_##T(VM_JOINED(T, name))
 
 /* Horizontal reductions: first between registers, then lane i with lane i + half of them, until one is left. */
 #if defined(__clang__)
@@ -81,9 +84,10 @@ typedef float vm_signs __attribute__((vector_size(VM_REGISTER)));
 #define VM_SIGNS(m) __builtin_ia32_movmskps((vm_signs)(m))
 #endif
 VM_INLINE int vany_i32(v_i32 m) { return VM_SIGNS(m) != 0; }
+VM_INLINE int vpany_i64(vp_i64 m) { return VM_SIGNS(m) != 0; } /* the words' upper halves are enough */
 VM_INLINE int vany_i64(v_i64 m) {
     vu_i64 u = {m};
-    return VM_SIGNS(u.p[0] | u.p[1]) != 0; /* the words' upper halves are enough, and the lower ones say the same */
+    return vpany_i64(u.p[0] | u.p[1]);
 }
 #else
 #define VM_PIECE_OR(i, T) r |= u.p[i];
