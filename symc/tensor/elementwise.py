@@ -251,10 +251,10 @@ tanh_slope: Elementwise = elementwise(
 
 def _logcosh_body(x: Expr) -> Expr:
     size = abs(x)
-    small = call("sinh", expr.minimum(size, 2.0) * 0.5)
-    return select(
-        size < 1.0, call("log1p", 2.0 * small * small), size + call("log1p", call("exp", -2.0 * size)) - _LOG_2
-    )
+    m = call("expm1", -size)
+    e = 1.0 + m  # cosh x is 1 + m**2 / (2 * e) and, times 2 / e, 1 + e**2
+    near = size < 1.0
+    return call("log1p", select(near, m * m / (2.0 * e), e * e)) + select(near, 0.0 * size, size - _LOG_2)
 
 
 logcosh: Elementwise = elementwise(

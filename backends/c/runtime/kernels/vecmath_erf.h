@@ -61,8 +61,8 @@ VM_INLINE v_f64 verf_tail_f64(v_f64 a) {
     const v_i64 far = vge_f64(a, vset1_f64(1 / 0.35));
     a = vclamp_f64(a, 1.0, 30.0);
     const v_f64 s = 1 / (a * a);
-    v_f64 ratio = verf_large_f64(s);
-    if (vany_i64(far)) ratio = vselect_f64(far, verf_far_f64(s), ratio);
+    const v_f64 large = verf_large_f64(s);
+    const v_f64 ratio = VM_EITHER(f64, vany_i64(far), large, vselect_f64(far, verf_far_f64(s), large));
     const v_f64 z = vcut_f64(a);
     const v_f64 e = vm_exp_f64(-z * z - 0.5625) * vm_exp_f64((z - a) * (z + a) + ratio);
     return e / a;
@@ -72,17 +72,22 @@ VM_INLINE v_f64 verf_tail_f64(v_f64 a) {
 VM_INLINE v_f64 verf_ratio_f64(v_f64 x, v_i64 *middle, v_i64 *tail) {
     const v_f64 a = vm_abs_f64(x);
     *middle = vge_f64(a, vset1_f64(0.84375)), *tail = vge_f64(a, vset1_f64(1.25));
-    v_f64 q = verf_small_f64(x * x);
-    if (vany_i64(*middle)) q = vselect_f64(*middle, verf_middle_f64(a - 1), q);
-    return q;
+    const v_f64 q = verf_small_f64(x * x);
+    return VM_EITHER(f64, vany_i64(*middle), q, vselect_f64(*middle, verf_middle_f64(a - 1), q));
 }
 
 VM_INLINE v_f64 vm_erf_f64(v_f64 x) {
     v_i64 middle, tail;
     const v_f64 q = verf_ratio_f64(x, &middle, &tail);
-    v_f64 y = vselect_f64(middle, vcopysign_f64(VM_ERF_ONE_F64 + q, x), x + x * q);
-    if (vany_i64(tail)) y = vselect_f64(tail, vcopysign_f64(1 - verf_tail_f64(vm_abs_f64(x)), x), y);
+    const v_f64 near = vselect_f64(middle, vcopysign_f64(VM_ERF_ONE_F64 + q, x), x + x * q);
+    const v_f64 y = VM_EITHER(f64, vany_i64(tail), near,
+                              vselect_f64(tail, vcopysign_f64(1 - verf_tail_f64(vm_abs_f64(x)), x), near));
     return vselect_f64(veq_f64(x, vset1_f64(0.0)), x, y);
+}
+
+VM_INLINE v_f64 verfc_beyond_f64(v_f64 x) {
+    const v_f64 t = verf_tail_f64(vm_abs_f64(x));
+    return vselect_f64(vlt_f64(x, vset1_f64(0.0)), 2 - t, t);
 }
 
 VM_INLINE v_f64 vm_erfc_f64(v_f64 x) {
@@ -90,13 +95,9 @@ VM_INLINE v_f64 vm_erfc_f64(v_f64 x) {
     v_i64 middle, tail, negative = vlt_f64(x, zero);
     const v_f64 q = verf_ratio_f64(x, &middle, &tail), rest = x * q;
     const v_f64 near = vselect_f64(vlt_f64(x, vset1_f64(0.25)), 1 - (x + rest), 0.5 - (rest + (x - 0.5)));
-    v_f64 y = vselect_f64(negative, 1 + (VM_ERF_ONE_F64 + q), (1 - VM_ERF_ONE_F64) - q);
-    y = vselect_f64(middle, y, near);
-    if (vany_i64(tail)) {
-        const v_f64 t = verf_tail_f64(vm_abs_f64(x));
-        y = vselect_f64(tail, vselect_f64(negative, 2 - t, t), y);
-    }
-    return y;
+    const v_f64 beside = vselect_f64(negative, 1 + (VM_ERF_ONE_F64 + q), (1 - VM_ERF_ONE_F64) - q);
+    const v_f64 y = vselect_f64(middle, beside, near);
+    return VM_EITHER(f64, vany_i64(tail), y, vselect_f64(tail, verfc_beyond_f64(x), y));
 }
 
 VM_ONE_LANE_1(erf, f64, double)

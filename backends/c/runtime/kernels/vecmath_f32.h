@@ -108,26 +108,52 @@ VM_INLINE v_f32 vlog_reduce_f32(v_f32 x, v_f32 *k) {
 }
 #endif
 
-VM_INLINE v_f32 vm_log_f32(v_f32 x) {
-    v_f32 k, f = vlog_reduce_f32(x, &k);
+VM_INLINE v_f32 vlog_of_f32(v_f32 f, v_f32 k) {
     v_f32 r = f + vfma_f32(k, vset1_f32(VM_LN2_LOW_F32), vlog_tail_f32(f));
-    return vlog_edges_f32(x, vfma_f32(k, vset1_f32(VM_LN2_HIGH_F32), r));
+    return vfma_f32(k, vset1_f32(VM_LN2_HIGH_F32), r);
 }
 
-VM_INLINE v_f32 vm_log2_f32(v_f32 x) {
-    v_f32 k, f = vlog_reduce_f32(x, &k);
+VM_INLINE v_f32 vlog2_of_f32(v_f32 f, v_f32 k) {
     v_f32 tail = vlog_tail_f32(f);
     v_f32 r = vfma_f32(f + tail, vset1_f32(0x1.4ae0c0p-26f), tail * VM_LOG2E_F32);
-    return vlog_edges_f32(x, k + vfma_f32(f, vset1_f32(VM_LOG2E_F32), r));
+    return k + vfma_f32(f, vset1_f32(VM_LOG2E_F32), r);
 }
 
-VM_INLINE v_f32 vm_log10_f32(v_f32 x) {
-    v_f32 k, f = vlog_reduce_f32(x, &k);
+VM_INLINE v_f32 vlog10_of_f32(v_f32 f, v_f32 k) {
     v_f32 tail = vlog_tail_f32(f);
     v_f32 r = vfma_f32(k, vset1_f32(0x1.3509f8p-18f), tail * 0x1.bcb7b2p-2f);
     r = vfma_f32(f, vset1_f32(0x1.bcb7b2p-2f), r);
-    return vlog_edges_f32(x, vfma_f32(k, vset1_f32(0x1.344000p-2f), r));
+    return vfma_f32(k, vset1_f32(0x1.344000p-2f), r);
 }
+
+/* Without instructions for subnormal and other arguments, one comparison finds vectors that have any: as an integer and moved
+ * by 2^-126, normal positive numbers are those below a limit. */
+#if VM_AVX512_BUILTINS
+#define VM_DEFINE_LOG(NAME)                                                                         \
+    VM_INLINE v_f32 vm_##NAME##_f32(v_f32 x) {                                                      \
+        v_f32 k, f = vlog_reduce_f32(x, &k);                                                        \
+        return vlog_edges_f32(x, v##NAME##_of_f32(f, k));                                           \
+    }
+#else
+VM_INLINE v_i32 vrare_f32(v_f32 x) { return (v_i32)((v_i32)x + 0x7F800000 >= vset1_i32(-0x1000000)); }
+#define VM_DEFINE_LOG(NAME)                                                                         \
+    VM_OUTLINE v_f32 v##NAME##_rare_f32(v_f32 x, v_f32 y) {                                         \
+        if (vany_i32(vgt_f32(x, (v_f32){0}) & vlt_f32(x, vset1_f32(0x1p-126f)))) {                  \
+            v_f32 k, f = vlog_reduce_f32(x, &k);                                                    \
+            y = v##NAME##_of_f32(f, k);                                                             \
+        }                                                                                           \
+        return vlog_edges_f32(x, y);                                                                \
+    }                                                                                               \
+    VM_INLINE v_f32 vm_##NAME##_f32(v_f32 x) {                                                      \
+        const v_i32 e = vexponent_f32(x);                                                           \
+        const v_f32 f = (v_f32)((v_i32)x - e) - 1.0f, y = v##NAME##_of_f32(f, vcast_i32_f32(e >> 23)); \
+        return VM_RARELY(f32, vany_i32(vrare_f32(x)), y, v##NAME##_rare_f32(x, y));                 \
+    }
+#endif
+VM_DEFINE_LOG(log)
+VM_DEFINE_LOG(log2)
+VM_DEFINE_LOG(log10)
+#undef VM_DEFINE_LOG
 
 /* log(1 + x) with (1 + x) / 2^k - 1 taken as x / 2^k + (1 / 2^k - 1), so that nothing of x is lost.  Subtracting e
  * divides by 2^k: where e is not zero x is not small.  4 / 2^k exists even for the largest x. */

@@ -4,20 +4,21 @@
 
 #include "vecmath_types.h"
 
-/* `usual` or, on a rare condition, `other`. What comes from either side of a branch is a register, or two of them: one value
- * of two registers GCC would keep in memory on both sides. */
-#define VM_RARELY(T, condition, usual, other) VM_JOIN(VM_RARELY_, VM_COUNT_OF_##T)(T, condition, usual, other)
-#define VM_RARELY_1(T, condition, usual, other)                                                 \
+/* `usual` or, on a condition, `other`, which is computed then alone. What comes from either side of the branch is a register,
+ * or two of them: one value of two registers GCC would keep in memory on both sides. */
+#define VM_RARELY(T, condition, usual, other) VM_EITHER(T, VM_UNLIKELY(condition), usual, other)
+#define VM_EITHER(T, condition, usual, other) VM_JOIN(VM_EITHER_, VM_COUNT_OF_##T)(T, condition, usual, other)
+#define VM_EITHER_1(T, condition, usual, other)                                                 \
     __extension__({                                                                             \
         v_##T vm_usual = usual;                                                                 \
-        if (VM_UNLIKELY(condition)) vm_usual = other;                                           \
+        if (condition) vm_usual = other;                                                        \
         vm_usual;                                                                               \
     })
-#define VM_RARELY_2(T, condition, usual, other)                                                 \
+#define VM_EITHER_2(T, condition, usual, other)                                                 \
     __extension__({                                                                             \
         const vu_##T vm_usual = {usual};                                                        \
         vp_##T vm_first = vm_usual.p[0], vm_second = vm_usual.p[1];                             \
-        if (VM_UNLIKELY(condition)) {                                                           \
+        if (condition) {                                                                        \
             const vu_##T vm_other = {other};                                                    \
             vm_first = vm_other.p[0], vm_second = vm_other.p[1];                                \
         }                                                                                       \
