@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 import subprocess
 import sys
@@ -117,6 +118,87 @@ print(f([[1, 1]]).tolist(), g([[1, 1]], [[1, 1]]).tolist())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[[0.5, 0.5]] [[1.5, 1.5]]"
+
+
+@ways
+def test_computed_variables_stay_what_others_are_computed_from(twin):
+    x = T.vector("x")
+    hidden = T.tanh(x)
+    cost = T.sqr(hidden).sum()
+    x2, hidden2, cost2, node2 = twin((x, hidden, cost, cost.owner))
+    assert node2.outputs[0] is cost2 and cost2.owner is node2
+    slope = symc.function([x2], symc.grad(cost2, hidden2), device="interp")
+    np.testing.assert_allclose(slope([0.5]), [2 * np.tanh(0.5)], rtol=1e-6)
+
+
+class Model:
+    """What programs attach to the variables of a model: something that holds them all."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, symc.graph.Variable] = {}
+
+    def add(self, v, name):
+        v.name, v.model, v.tag.itself = name, self, v
+        self.variables[name] = v
+        return v
+
+
+@ways
+@pytest.mark.parametrize("first", ["x", "h3", "h9", "model", "node"])
+def test_attributes_may_refer_to_their_variables(twin, first):
+    model = Model()
+    y = model.add(T.vector("x"), "x")
+    for k in range(10):
+        y = model.add(T.sin(y) + model.variables["x"], f"h{k}")
+    given = {"model": model, "node": y.owner}.get(first) or model.variables[first]
+    made = twin(given)
+    other = made if first == "model" else (made.outputs[0] if first == "node" else made).model
+    assert list(other.variables) == list(model.variables)
+    for name, v in other.variables.items():
+        assert v is not model.variables[name] and v.name == name and v.model is other and v.tag.itself is v
+    assert made is (other if first == "model" else other.variables["h9"].owner if first == "node" else made)
+    again = symc.function([other.variables["x"]], other.variables["h9"], device="interp")
+    np.testing.assert_allclose(again([0.5]), y.eval({model.variables["x"]: [0.5]}), rtol=1e-6)
+
+
+@ways
+def test_depth_is_no_limit_where_attributes_look_forward(twin):
+    model = Model()
+    y = model.add(T.vector("x"), "x")
+    for k in range(2000):
+        y = model.add(T.sin(y), f"h{k}")
+    other = twin(y).model
+    assert len(other.variables) == 2001
+    assert all(other.variables[f"h{k}"].owner.inputs[0] is other.variables[f"h{k - 1}"] for k in range(1, 2000))
+
+
+def test_picklers_at_the_same_time():
+    x = T.vector("x")
+    x.tag.step = "x"
+    y = T.exp(x)
+    y.tag.step = "y"
+    files = io.BytesIO(), io.BytesIO()
+    first, second = map(pickle.Pickler, files)
+    for pickler in (first, second, first, second):
+        pickler.dump((y, y * 2))
+    for file in files:
+        file.seek(0)
+        reader = pickle.Unpickler(file)
+        one, double = reader.load()
+        assert one.tag.step == "y" and one.owner.inputs[0].tag.step == "x" and double.owner.inputs[0] is one
+        assert reader.load()[0] is one
+
+
+def test_a_pickle_that_failed_is_forgotten():
+    y = T.vector("x")
+    for _ in range(3000):
+        y = T.sin(y)
+    y.tag.file = open(__file__)  # noqa: SIM115
+    with y.tag.file, pytest.raises(TypeError) as failure:
+        pickle.dumps(y)
+    del y.tag.file
+    assert pickle.loads(pickle.dumps(y)).ndim == 1
+    del failure
 
 
 def test_clone_replaces_and_leaves_the_original():

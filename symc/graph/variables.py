@@ -348,6 +348,14 @@ class Apply:
             if isinstance(given, Variable) and given.kept:
                 take_place(output, given)
 
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Give the outputs of a copy their additional attributes, or variables of other classes in their places."""
+        for output, given in zip(self.outputs, state):
+            if isinstance(given, Variable):
+                take_place(output, given)
+            else:
+                output.__dict__.update(given)
+
     @property
     def out(self) -> Variable:
         """The first output: the only one of most ops."""

@@ -1,19 +1,21 @@
 """Copying and pickling of expressions, shared variables and functions.
 
-Reductions for ``pickle`` and ``copy.deepcopy`` are registered with ``copyreg``. An expression is reduced to a flat list
-of its applications, so that its depth is limited only by memory. A function is reduced to its expressions and compiled
-again, usually from the cache. Objects copied or pickled together keep sharing inputs and shared variables.
+Reductions for ``pickle`` and ``copy.deepcopy`` are registered with ``copyreg``. Applications are reduced one by one,
+producers first, so that the depth of an expression is limited only by memory. What programs attach to variables is
+their state, set when they exist already: it may refer to them. A function is reduced to its expressions and compiled
+again, usually from the cache. Objects copied or pickled together keep sharing variables.
 """
 
 from __future__ import annotations
 
 import copyreg
+import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from symc.graph import Apply, Constant, SharedVariable, Variable
+from symc.graph import Apply, Constant, SharedVariable, Variable, toposort
 from symc.graph.body import Body
-from symc.graph.flat import assembled, flattened
 from symc.graph.op import RECORDS, Op, Record
 from symc.graph.packing import packed, unpacked
 from symc.graph.types import TensorType
@@ -23,7 +25,7 @@ from symc.runtime.storage import Storage
 __all__ = ["register"]
 
 
-# --- reductions -------------------------------------------------------------------------------------------------
+# --- variables and applications ---------------------------------------------------------------------------------------
 
 _FIXED = frozenset(
     ("type", "owner", "index", "name", "location", "serial")
@@ -32,9 +34,6 @@ _FIXED = frozenset(
 _PASSING = frozenset(("_compiled", "_parts", "_bits"))
 """Caches that are rebuilt on demand: functions compiled by ``eval``, the parts of complex inputs, the
 bits of inputs of bfloat16."""
-
-Frozen = tuple[list[Variable], list[tuple[Any, ...]], list[int]]
-"""Leaves, applications with the positions of their inputs among all preceding values, positions of the outputs."""
 
 
 def _notes(v: Variable) -> dict[str, Any]:
@@ -52,56 +51,66 @@ def _set_symbol(v: Variable, symbol: Any) -> None:
         v.__dict__["_dim"] = unpacked(symbol)
 
 
-def _freeze(outputs: Sequence[Variable]) -> Frozen:
-    leaves, nodes, places = flattened(outputs)
-    made = [[(v.type, v.name, _symbol(v), _notes(v)) for v in node.outputs] for node, _ in nodes]
-    frozen = [(node.op, at, new, node.outputs[0].location) for (node, at), new in zip(nodes, made)]
-    return leaves, frozen, places
+class _Progress:
+    """The applications that a pickler or ``deepcopy`` has met. It lives as long as what that was given."""
+
+    def __init__(self) -> None:
+        self.listed: set[Apply] = set()  # those to be reduced one by one, in order
+        self.computed: dict[Variable, Apply] = {}  # the outputs of those that were reduced
 
 
-def _thaw(frozen: Frozen) -> list[Variable]:
-    leaves, nodes, places = frozen
-    return assembled(leaves, [(node, node[1]) for node in nodes], places, _apply)
+class _Latest(threading.local):
+    """The progress of the latest reductions of a thread, if it is still alive."""
+
+    def __init__(self) -> None:
+        self.progress = weakref.ref(_Progress())
 
 
-def _apply(frozen: tuple[Any, ...], inputs: list[Variable]) -> Sequence[Variable]:
-    op, _, made, location = frozen
-    node = Apply(op, inputs, [type for type, *_ in made], location)
-    for v, (_, name, symbol, notes) in zip(node.outputs, made):
-        v.name = name
-        _set_symbol(v, symbol)
-        v.__dict__.update(notes)
-    return node.outputs
-
-
-def _computed(frozen: Frozen) -> Variable:
-    return _thaw(frozen)[0]
-
-
-def _applied(frozen: Frozen) -> Apply:
-    node = _thaw(frozen)[0].owner
-    assert node is not None
-    return node
+_latest = _Latest()
 
 
 def _reduce_apply(node: Apply) -> tuple[Any, ...]:
-    return _applied, (_freeze(node.outputs),)
+    """Reduce an application to its op and inputs, or first to a list of all before it that were not reduced yet."""
+    progress = _latest.progress() or _Progress()
+    if node in progress.listed and all(v.owner is None or v in progress.computed for v in node.inputs):
+        progress.computed.update(dict.fromkeys(node.outputs, node))
+        made = [(v.type, v.name, _symbol(v)) for v in node.outputs]
+        notes = [v if v.kept else _notes(v) for v in node.outputs]
+        return _applied, (node.op, node.inputs, made, node.outputs[0].location), notes if any(notes) else None
+    _latest.progress = weakref.ref(progress)
+    nodes = toposort(node.outputs, progress.computed)
+    progress.listed.update(nodes)
+    leaves = dict.fromkeys(v for n in nodes for v in n.inputs if v.owner is None)
+    return _last, ([progress, *leaves, *[part for n in nodes for part in (n.op, n)]],)
+
+
+def _applied(op: Op, inputs: Sequence[Variable], made: Sequence[tuple[Any, ...]], location: Any) -> Apply:
+    node = Apply(op, inputs, [type for type, *_ in made], location)
+    for v, (_, name, symbol) in zip(node.outputs, made):
+        v.name = name
+        _set_symbol(v, symbol)
+    return node
+
+
+def _last(things: Sequence[Any]) -> Any:
+    return things[-1]
+
+
+def _output(node: Apply, index: int) -> Variable:
+    return node.outputs[index]
 
 
 def _type(dtype: str, shape: Any) -> TensorType:
     return TensorType(dtype, unpacked(shape))
 
 
-def _body(frozen: Frozen, inputs: int, outputs: int, symbols: Any) -> Body:
-    values = _thaw(frozen)
-    graph = values[inputs:]
-    return Body(values[:inputs], graph[:outputs], unpacked(symbols), graph[outputs:])
+def _body(inputs: Sequence[Variable], outputs: int, graph: Sequence[Variable], symbols: Any) -> Body:
+    return Body(inputs, graph[:outputs], unpacked(symbols), graph[outputs:])
 
 
 def _reduce_body(body: Body) -> tuple[Any, ...]:
     assert not body.equalities, "only the compiler's own bodies have them"
-    frozen = _freeze([*body.inputs, *body.graph])
-    return _body, (frozen, len(body.inputs), len(body.outputs), packed(body.symbols))
+    return _body, (body.inputs, len(body.outputs), body.graph, packed(body.symbols))
 
 
 def _reduce_type(type: TensorType) -> tuple[Any, ...]:
@@ -117,7 +126,7 @@ def _input(type: TensorType, name: str | None, location: Any, symbol: Any) -> Va
 def _reduce_variable(v: Variable) -> tuple[Any, ...]:
     if v.owner is None:
         return _input, (v.type, v.name, v.location, _symbol(v)), _notes(v)
-    return _computed, (_freeze([v]),)
+    return _output, (v.owner, v.index)
 
 
 def _constant(data: Any, exact: Any, weak: bool, name: str | None, location: Any) -> Constant:
@@ -162,15 +171,12 @@ def _reduce_op(op: Op) -> tuple[Any, ...]:
     return _op, (op.record, {name: packed(value) for name, value in op.attrs.items()})
 
 
-def _function(facts: dict[str, Any], frozen: Frozen, targets: Sequence[SharedVariable]) -> Function:
-    values = _thaw(frozen)
-    count = len(values) - len(targets)
-    return Function(outputs=values[:count], updates=list(zip(targets, values[count:])), **facts)
+def _function(facts: dict[str, Any], outputs: list[Variable], updates: list[Any]) -> Function:
+    return Function(outputs=outputs, updates=updates, **facts)
 
 
 def _reduce_function(f: Function) -> tuple[Any, ...]:
-    made_of = (f.facts(), _freeze([*f.outputs, *[v for _, v in f.updates]]), [s for s, _ in f.updates])
-    return _function, made_of, {"trust_input": f.trust_input}
+    return _function, (f.facts(), f.outputs, f.updates), {"trust_input": f.trust_input}
 
 
 def register() -> None:
@@ -178,6 +184,7 @@ def register() -> None:
     copyreg.pickle(Record, lambda r: (_record, (r.name,)))
     copyreg.pickle(Op, _reduce_op)  # type: ignore[arg-type]
     copyreg.pickle(TensorType, _reduce_type)  # type: ignore[arg-type]
+    copyreg.pickle(_Progress, lambda p: (tuple, ()))  # type: ignore[arg-type, return-value]
     copyreg.pickle(Apply, _reduce_apply)  # type: ignore[arg-type]
     copyreg.pickle(Body, _reduce_body)  # type: ignore[arg-type]
     copyreg.pickle(Variable, _reduce_variable)  # type: ignore[arg-type]
