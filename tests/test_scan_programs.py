@@ -456,3 +456,26 @@ def test_copy_task_of_a_neural_turing_machine(rng):
     train = symc.function([x, y], loss, updates=[(p, p - 0.5 * g) for p, g in zip(parameters, slopes)])
     losses = [train(inputs, bits) for _ in range(30)]
     assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda k, x, ks: x.reshape((k, -1)),
+        lambda k, x, ks: x[: ks[k]] * 2,
+        lambda k, x, ks: T.zeros((k - 1,)) + x[0],
+        lambda k, x, ks: x[T.arange(12 // k) % 2],
+        lambda k, x, ks: T.repeat(x, k),
+        lambda k, x, ks: T.alloc(x[0], k),
+    ],
+    ids=["reshape", "index", "difference", "quotient", "repeat", "alloc"],
+)
+def test_lengths_that_the_step_computes_need_no_step(step):
+    x, ks = T.vector("x"), T.ivector("ks")
+    out, _ = symc.scan(lambda k, x, ks: step(k, x, ks), sequences=ks, non_sequences=[x, ks])
+    f = symc.function([x, ks], [out, symc.grad(out.sum(), x)], on_unused_input="ignore")
+    values = np.arange(1, 5, dtype="float32")
+    one = symc.function([x, ks], step(T.constant(2), x, ks), on_unused_input="ignore")(values, [2, 2, 2])
+    np.testing.assert_array_equal(f(values, [2, 2, 2])[0], [one] * 3)
+    found, slope = f(values, [])
+    assert found.shape == (0, *[0] * one.ndim) and not slope.any()

@@ -29,7 +29,7 @@ from symc.loops.expr import Expr, substituted
 __all__ = [
     "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Carried", "Check", "Epilogue", "For", "Host",
     "If", "Kernel", "Let", "Load", "Loop", "Native", "Node", "Program", "Ref", "Room", "Rows", "SUM_TERMS", "Statement",
-    "Step", "Store", "moved", "roots", "walk",
+    "Step", "Store", "UNBOUNDED", "moved", "roots", "walk",
 ]  # fmt: skip
 
 SUM_TERMS = {"float32": 32, "float64": 512}
@@ -344,6 +344,10 @@ class Branch:
     condition: Ref
     then: tuple[Node, ...]
     otherwise: tuple[Node, ...]
+
+
+UNBOUNDED = 1 << 62
+"""The bound of a symbol on which no size depends that is allocated beforehand."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from symc.graph import dims
 from symc.loops.calls import CALLS
 from symc.loops.expr import Expr, parts
 from symc.loops.functions import FUNCTIONS
-from symc.loops.ir import Bind, Branch, Call, Host, Loop, Node, Program, Step
+from symc.loops.ir import UNBOUNDED, Bind, Branch, Call, Host, Loop, Node, Program, Step
 
 __all__ = ["Profile", "Row", "costs", "methods"]
 
@@ -223,7 +223,7 @@ def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list
                 sizes = [math.prod(dims.evaluate(d, known) for d in shape) for shape in node.shapes]
                 moved.append(times * sum(n * np.dtype(t).itemsize for n, t in zip(sizes, node.dtypes)))
                 computed.append(0)
-            elif isinstance(node, Bind) and node.bound is not None:
+            elif isinstance(node, Bind) and node.bound not in (None, UNBOUNDED):
                 known[node.symbol] = dims.evaluate(node.bound, known)
             elif isinstance(node, Loop):
                 count = max(dims.evaluate(node.count, known), 0)

@@ -29,13 +29,9 @@ from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.body import Body, Equality
 from symc.graph.dim_bounds import is_monotone, largest
 from symc.graph.op import Loops, Pointwise, Structured
-from symc.loops.ir import Bind, Carried, Check, Loop, Node, Ref
+from symc.loops.ir import UNBOUNDED, Bind, Carried, Check, Loop, Node, Ref
 
 __all__ = ["Scope"]
-
-
-UNBOUNDED = 1 << 62
-"""The bound of a symbol on which no size depends."""
 
 
 class Scope(Region):

@@ -12,8 +12,9 @@ from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import as_tensor
+from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import sum
+from symc.tensor.ifelse import ifelse
 from symc.tensor.indices.slices import part
 from symc.tensor.scans.arguments import State
 from symc.tensor.symbolic_dims import as_dim, shape_i
@@ -30,7 +31,7 @@ def first_entry(sequence: Variable, backwards: bool) -> Variable:
 
 
 def with_fixed_lengths(
-    results: Sequence[Variable], infos: Sequence[State | None], first: Mapping[Variable, Any]
+    results: Sequence[Variable], infos: Sequence[State | None], first: Mapping[Variable, Any], count: Variable
 ) -> list[Variable]:
     """Give results of a step whose lengths depend on the step those of the first step, or of their initial values.
 
@@ -41,6 +42,8 @@ def with_fixed_lengths(
         One per result.
     first : mapping
         Functions without arguments that give the values of the arguments of the step in the first step.
+    count : Variable
+        The number of steps.
     """
     own = _own_symbols(results, frozenset(first))
     found = []
@@ -48,12 +51,20 @@ def with_fixed_lengths(
         axes = [k for k, d in enumerate(result.type.shape) if not own.isdisjoint(dims.symbols_of(d))]
         if axes and info is None:
             values = {v: value() for v, value in first.items()}
-            lengths = clone_with([shape_i(result, k) for k in axes], values)
+            lengths = _if_any(count, clone_with([shape_i(result, k) for k in axes], values))
             result = declare_lengths(result, axes, lengths, _TEXT, _REPAIR)
         elif axes and info is not None:
             result = declare_lengths(result, axes, [shape_i(info.start, k) for k in axes], _TEXT, _REPAIR)
         found.append(result)
     return found
+
+
+def _if_any(count: Variable, lengths: Sequence[Variable]) -> Sequence[Variable]:
+    """The lengths if there are steps, and else 0: what a step computes may have no value without its arguments."""
+    if dims.equal(dims.maximum(as_dim(count), 1), as_dim(count)):
+        return lengths
+    none = [constant(0, dtype=v.dtype) for v in lengths]
+    return ifelse(ew.gt(count, 0), list(lengths), none)  # type: ignore[no-any-return]
 
 
 def _own_symbols(results: Sequence[Variable], arguments: frozenset[Variable]) -> set[Any]:

@@ -149,7 +149,7 @@ def scan(
     results = [r if s is None else _fitting(k, r, s.start) for k, (r, s) in enumerate(zip(result.outputs, infos))]
     first = {v: partial(first_entry, part, backwards) for (v, _), part in zip(read, parts)}
     first |= {v: partial(as_tensor, start) for s in infos if s is not None for v, start in s.past}
-    results = with_fixed_lengths(results, infos, first)
+    results = with_fixed_lengths(results, infos, first, count)
     expressions = [*results, *([] if condition is None else [condition])]
     carried = collect_updates(expressions, result.updates, before)
     step = _Step([(v, part) for (v, _), part in zip(read, parts)], infos, results, condition, carried)
