@@ -455,3 +455,15 @@ def test_debugprint_with_labels_of_its_own():
     assert "exp [id A]" in first and "exp [id A]" in second and "mul [id C]" in second
     assert "exp [id A]" in debugprint(y.owner, file="str")
     assert debugprint(y, depth=1, print_type=False, ids="", file="str", print_lines=False).splitlines()[0] == "exp"
+
+
+@pytest.mark.parametrize("mode", ["DebugMode", "NanGuardMode"])
+def test_lengths_that_bodies_compute_or_read(mode):
+    x, n, c, ks = T.dvector("x"), T.iscalar("n"), T.iscalar("c"), T.lvector("ks")
+    z = x[:n] * 2
+    sums, _ = symc.scan(lambda k, x: x[:k].sum(), sequences=ks, non_sequences=x)
+    outputs = [symc.ifelse(c, z[:2].sum(), z.sum()), symc.ifelse(c, x[: n + c].sum(), x.sum()), sums]
+    f = symc.function([x, n, c, ks], outputs, mode=mode)
+    for choice, wanted in ((1, [6, 6, [3, 1]]), (0, [6, 6, [3, 1]])):
+        for got, want in zip(f([1, 2, 3], 2, choice, [2, 1]), wanted):
+            np.testing.assert_array_equal(got, want)

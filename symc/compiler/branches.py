@@ -220,7 +220,8 @@ def _rebuild(place: _Place, known: dict[Variable, Variable], binding: dict[Any, 
             sides.append(body)
             reads += [known.get(v, v) for v in outer]
         shapes = tuple(tuple(v.type.shape) for v in node.outputs)
-        op = Op(BRANCH, then=sides[0], otherwise=sides[1], shapes=shapes)
+        requires = node.op.attrs.get("requires", ())
+        op = Op(BRANCH, then=sides[0], otherwise=sides[1], shapes=shapes, requires=requires)
         made = op.apply(reads, node.outputs[0].location).outputs
         _note(node, made, known)
 

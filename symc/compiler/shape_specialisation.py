@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symc.compiler.bodies import opened, with_bodies
+from symc.compiler.conditions import Checks, Conditional, conditions_of, has_branches
 from symc.compiler.least_lengths import with_equal_lengths, with_long_axes
 from symc.compiler.unification import Rebuilt, together, unify
 from symc.compiler.value_numbering import ValueNumbering
@@ -31,8 +32,9 @@ from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
 from symc.graph.body import Body, Equality
 from symc.graph.dtypes import is_float
 from symc.graph.guards import Guard, collecting, state_guard
+from symc.graph.op import Op
 from symc.graph.types import TensorType
-from symc.tensor.symbolic_dims import value_symbols
+from symc.tensor.symbolic_dims import as_dim, value_symbols
 
 __all__ = ["Specialised", "only_shared_values_disagree", "specialise"]
 
@@ -84,10 +86,27 @@ def specialise(
     """Build the compiler's graph for ``outputs`` over ``inputs``; raises what ``infer`` raises.
 
     Shared variables have the shapes of their values, or with ``present=False`` those of their types. Each round
-    replaces at least one symbol by an equal dim, and creates no new symbols, so the number of rounds is finite. With
-    ``long``, more rounds take axes for as long as each other where one might be broadcast, and for as long as constants
-    in other dims ask for. ``lengths`` are those of axes of arguments that a call will have.
+    replaces at least one symbol by an equal dim, and creates no new symbols of dims, so the number of rounds is finite.
+    With ``long``, more rounds take axes for as long as each other where one might be broadcast, and for as long as
+    constants in other dims ask for, and what branches require is always required. ``lengths`` are those of axes of
+    arguments that a call will have.
     """
+    if long:
+        try:
+            return _specialised(inputs, outputs, present, True, lengths)
+        except ShapeError:  # branches may require different lengths of one axis
+            if not has_branches(outputs):
+                raise
+    return _specialised(inputs, outputs, present, False, lengths)
+
+
+def _specialised(
+    inputs: Sequence[Variable],
+    outputs: Sequence[Variable],
+    present: bool,
+    long: bool,
+    lengths: Mapping[Any, int] | None,
+) -> Specialised:
     storages: dict[int, SharedVariable] = {}
     order = toposort(outputs, frozenset(inputs))
     if any(node.op.record.bodies for node in order):
@@ -100,7 +119,7 @@ def specialise(
         sources: dict[Variable, Variable] = {}
         for leaf in leaves:
             sources[leaf] = _source(leaf, unified, sources, storages, present)
-        level = _Level(unified)
+        level = _Level(unified, always=long)
         with collecting() as found:
             made = level.rebuild(outputs, sources, order)
         return Rebuilt(unified, sources, level, made, found)
@@ -119,7 +138,7 @@ def specialise(
     if long:
         built, same = with_equal_lengths(built, build, axes & {d for v in inputs for d in v.type.shape})
         built, longer = with_long_axes(built, build, axes)
-    plain, late = _sorted(guards, known, set(built.level.everywhere))
+    plain, late = _sorted([*guards, *built.level.conditional], known, set(built.level.everywhere))
     symbols, values = built.level.needed([*built.outputs, *built.sources.values()], late)
     unified = dict(built.unified)
     return Specialised(built.sources, built.outputs, plain, symbols, values, late, unified, longer, same)
@@ -202,12 +221,20 @@ class _Level:
     everywhere : dict
         Such symbols of this level and of all inner bodies, each with the number of symbols before it: what gives one
         its value depends on earlier ones alone.
+    always : bool
+        Whether what lazy branches require is required in every call.
+    conditional : list of Guard
+        What they require otherwise, together with their conditions.
     """
 
-    def __init__(self, unified: Mapping[Any, dims.Dim], everywhere: dict[Any, int] | None = None) -> None:
+    def __init__(
+        self, unified: Mapping[Any, dims.Dim], everywhere: dict[Any, int] | None = None, always: bool = True
+    ) -> None:
         self.unified = unified
         self.values: dict[Any, Variable] = {}
         self.everywhere: dict[Any, int] = {} if everywhere is None else everywhere
+        self.always = always
+        self.conditional: list[Guard] = []
 
     def rebuild(
         self,
@@ -228,24 +255,49 @@ class _Level:
         for old, new in sources.items():
             known[old] = new
             self._carry(old, new)
-        for node in toposort(outputs, frozenset(sources)) if order is None else order:
+        order = toposort(outputs, frozenset(sources)) if order is None else order
+        conditions = conditions_of(outputs, order)
+        checks = Checks()
+        for node in order:
             inputs = [here(v) for v in node.inputs]
-            location = node.outputs[0].location
-            record = node.op.record
-            op = node.op if not record.bodies else self._with_bodies(node.op, inputs)
-            if record.specialise is None:
-                made: Sequence[Variable] = numbering.make(op, inputs, location, node.outputs[0].name)
-                self._note(inputs)
-            else:
-                types = op.types(inputs, location)
-                self._note(inputs)
-                with building_at(location):
-                    fresh = record.specialise(op, inputs, types)
-                made = numbering.adopt([fresh] if isinstance(fresh, Variable) else fresh, location=location)
+            op = node.op if not node.op.record.lazy else checks.before(node.op, node.inputs[0], inputs[0])
+            with collecting() as required:
+                made = self._made(op, inputs, node.outputs[0], numbering, bool(conditions))
+            for guard in required:
+                if node not in conditions:
+                    state_guard(guard)
+                elif self.always:
+                    state_guard(guard._replace(lazy=True))
+                else:
+                    checks.found.append(Conditional(guard, conditions[node]))
             for old, new in zip(node.outputs, made):
                 known[old] = new
                 self._carry(old, new)
+        self.conditional += checks.guards()
+        for flag in checks.flags.values():
+            symbol = as_dim(flag)
+            (self.values[symbol],) = numbering.adopt([flag])
+            self.everywhere.setdefault(symbol, len(self.everywhere))
         return [here(v) for v in outputs]
+
+    def _made(
+        self, op: Op, inputs: list[Variable], old: Variable, numbering: ValueNumbering, anew: bool
+    ) -> Sequence[Variable]:
+        """Apply an op to other inputs than those of ``old``; with ``anew``, what it requires is stated in any case."""
+        location, record = old.location, op.record
+        if record.bodies:
+            op = self._with_bodies(op, inputs)
+        if record.specialise is None:
+            if anew:
+                op.types(inputs, location)
+            made: Sequence[Variable] = numbering.make(op, inputs, location, old.name)
+            self._note(inputs)
+            return made
+        types = op.types(inputs, location)
+        self._note(inputs)
+        with building_at(location):
+            fresh = record.specialise(op, inputs, types)
+        return numbering.adopt([fresh] if isinstance(fresh, Variable) else fresh, location=location)
 
     def _with_bodies(self, op: Any, inputs: Sequence[Variable]) -> Any:
         assert op.record.body_types is not None
@@ -253,10 +305,11 @@ class _Level:
         def rebuilt(name: str, body: Body) -> Body:
             types = op.record.body_types(op, inputs, name)
             fresh = [Variable(t, None, 0, v.name, v.location) for t, v in zip(types, body.inputs)]
-            level = _Level(self.unified, self.everywhere)
+            level = _Level(self.unified, self.everywhere, self.always)
             with collecting() as found:
                 outputs = level.rebuild(body.outputs, dict(zip(body.inputs, fresh)))
             inside = {s: v for s, v in level.values.items()}
+            found += level.conditional
             late = [g for g in found if (dims.symbols_of(g.left) | dims.symbols_of(g.right)) & inside.keys()]
             for g in found:
                 if g not in late:

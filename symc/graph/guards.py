@@ -36,12 +36,16 @@ def errors_come_late() -> bool:
 
 
 class Guard(NamedTuple):
-    """A check of every call: ``left == right``; ``text()`` is the error message, ``location`` the line of the op."""
+    """A check of every call: ``left == right``; ``text()`` is the error message, ``location`` the line of the op.
+
+    ``lazy`` marks what only a branch that may not be taken requires.
+    """
 
     left: dims.Dim
     right: dims.Dim
     message: Callable[[], str]
     location: SourceLocation | None = None
+    lazy: bool = False
 
     def text(self) -> str:
         """The message, with the source location of the op."""

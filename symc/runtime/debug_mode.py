@@ -11,6 +11,7 @@ from symc.compiler.fusion import fuse, nodes_of
 from symc.errors import SymcError, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, clone_with, graph_inputs, toposort
 from symc.graph.dtypes import is_float
+from symc.graph.evaluate import symbols_of_op
 from symc.graph.op import Axes
 from symc.graph.test_values import building_inside
 from symc.graph.types import TensorType
@@ -275,7 +276,8 @@ def _checks_of(step: Stepwise, values: Values, specialisation: Any) -> tuple[lis
         inside = {v for node in members for v in node.outputs}
         made = [v for node in members if _is_compared(node, stored) for v in node.outputs if v in values and _fixed(v)]
         ends = frozenset(v for node in members for v in node.inputs if v not in inside and not isinstance(v, Constant))
-        if not made or any(not _fixed(v) or v not in values for v in ends):
+        late = any(symbols_of_op(node.op) for node in members)
+        if not made or late or any(not _fixed(v) or v not in values for v in ends):
             continue
         for v in ends:
             places.setdefault(v, Variable(TensorType(v.dtype, v.type.shape), None, 0, v.name, v.location))

@@ -127,7 +127,7 @@ class _Kept:
     program: Any
     text: str
     sources: list[tuple[Variable, Variable]]
-    guards: list[tuple[Any, Any]]
+    guards: list[tuple[Any, Any, bool]]
     unified: dict[Any, Any]
     longer: dict[Any, tuple[Any, int]]
     same: dict[Any, Any]
@@ -144,7 +144,7 @@ def _written(state: State, text: str, key: GraphKey) -> bytes | None:
         {k: places.setdefault(v, len(places)) if isinstance(v, Variable) else v for k, v in vars(p).items()}
         for p in state.prepared
     ]
-    guards = [(g.left, g.right) for g in s.guards]
+    guards = [(g.left, g.right, g.lazy) for g in s.guards]
     kept = _Kept(
         state.program, text, list(s.sources.items()), guards, s.unified, s.longer, s.same, prepared, _flat(list(places))
     )
@@ -161,7 +161,7 @@ def _read(data: bytes, key: GraphKey, state: State) -> tuple[State, str]:
     leaves, nodes, outputs = kept.values
     values = assembled(leaves, nodes, outputs, _applied)
     prepared = [_prepared(parts, values) for parts in kept.prepared]
-    guards = [Guard(left, right, _Message(state, k)) for k, (left, right) in enumerate(kept.guards)]
+    guards = [Guard(left, right, _Message(state, k), lazy=lazy) for k, (left, right, lazy) in enumerate(kept.guards)]
     specialised = Specialised(dict(kept.sources), [], guards, unified=kept.unified, longer=kept.longer, same=kept.same)
     return replace(state, specialised=specialised, prepared=prepared, program=kept.program), kept.text
 

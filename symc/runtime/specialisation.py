@@ -69,6 +69,7 @@ class Specialisation(Code):
         }
         self.least = [(*places[d], m, n) for d, (m, n) in self.graph.longer.items()]
         self.same = [(*places[a], *places[b]) for a, b in self.graph.same.items()]
+        self.lazy = [g for g in self.graph.guards if g.lazy]
         self._shorter: Specialisation | None = None
         self._long = long
         self.lengths = [(*places[d], n) for d, n in (lengths or {}).items()]
@@ -135,7 +136,20 @@ class Specialisation(Code):
             return False
         if any(arrays[k].shape[axis] != n for k, axis, n in self.lengths):
             return False
+        if self.lazy and not self._meets_lazy(arrays):
+            return False
         return all(arrays[k].shape[axis] >= n for k, axis, _, n in self.least)
+
+    def _meets_lazy(self, arrays: Sequence[Any]) -> bool:
+        """Whether the arguments meet what only branches require, as far as their shapes tell."""
+        known: dict[Any, int] = {}
+        for v, array in zip(self.owner.inputs, arrays):
+            known.update((d, n) for d, n in zip(v.type.shape, array.shape) if type(d) is not int)
+        return all(
+            dims.evaluate(g.left, known) == dims.evaluate(g.right, known)
+            for g in self.lazy
+            if dims.symbols_of(g.left) | dims.symbols_of(g.right) <= known.keys()
+        )
 
     @property
     def shorter(self) -> Specialisation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from symc.compiler.passes import PASSES, State, sink_lazy
 from symc.compiler.rewrite.engine import recorded
 from symc.errors import GuardError, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, clone_with, dims, toposort
-from symc.graph.evaluate import with_known_dims
+from symc.graph.evaluate import symbols_of_op, with_known_dims
 from symc.graph.op import Op
 from symc.graph.test_values import building_inside
 from symc.graph.types import TensorType
@@ -103,7 +103,7 @@ def evaluated(
         number += 1
 
     for node in state.graph.order:
-        for symbol in [s for s in _symbols(node.op) if s in waiting]:
+        for symbol in [s for s in dims.ordered(symbols_of_op(node.op)) if s in waiting]:
             v = waiting.pop(symbol)
             for earlier in toposort([v], frozenset(values)):
                 compute(earlier)
@@ -118,15 +118,6 @@ def evaluated(
             if a < b if least else a != b:
                 raise GuardError(f"{state.name}(): {text()}")
     return [_value(v, values) for v in state.graph]
-
-
-def _symbols(op: Op) -> Iterator[Any]:
-    """The symbols in the attributes that hold dims."""
-    for name in ("shape", "dim"):
-        found = op.attrs.get(name)
-        for d in found if isinstance(found, tuple) else (found,):
-            if isinstance(d, dims.Symbolic):
-                yield from dims.symbols_of(d)
 
 
 def _applied(op: Op, node: Apply, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:

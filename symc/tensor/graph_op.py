@@ -14,7 +14,7 @@ from symc.gradient.reverse import grad
 from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs
 from symc.graph.body import Body, connections
 from symc.graph.dtypes import BRAIN, is_float, is_held
-from symc.graph.evaluate import evaluate
+from symc.graph.evaluate import evaluate_body
 from symc.graph.op import Arg, Case, Op, record
 from symc.graph.shared_variables import twin
 from symc.graph.types import TensorType
@@ -107,7 +107,7 @@ def _push(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], point
 
 
 def _numpy(op: Op, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    return tuple(evaluate(op["body"].outputs, dict(zip(op["body"].inputs, arrays))))
+    return tuple(evaluate_body(op["body"], arrays))
 
 
 def _pair(dtype: str) -> OpFromGraph:

@@ -10,7 +10,7 @@ import numpy as np
 from symc.errors import ShapeError, TypeMismatchError, located
 from symc.graph import Apply, Variable, dims
 from symc.graph.body import Body
-from symc.graph.evaluate import evaluate
+from symc.graph.evaluate import evaluate_body
 from symc.graph.gradient_flow import ZERO, Choice, Selected
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Indexed, Op, Record, Structured, record
@@ -83,6 +83,8 @@ def _apply(condition: Variable, then: Sequence[Variable], otherwise: Sequence[Va
 
 def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None = None) -> Any:
     """Select ``then_branch`` if ``condition`` is true, else ``else_branch``, and compute only the selected branch.
+
+    What the other branch requires of shapes need not hold: ``ifelse(x.shape[0] > 0, x.max(), 0)`` takes an empty ``x``.
 
     Parameters
     ----------
@@ -243,7 +245,7 @@ def _branch_numpy(op: Op, condition: np.ndarray, *arrays: np.ndarray) -> tuple[n
     split = len(op["then"].inputs)
     body: Body = op["then"] if condition else op["otherwise"]
     given = arrays[:split] if condition else arrays[split:]
-    return tuple(evaluate(body.outputs, dict(zip(body.inputs, given))))
+    return tuple(evaluate_body(body, given))
 
 
 def _branch_build(node: Apply, scope: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from symc.graph import Apply, Variable, dims
 from symc.graph.body import Body
-from symc.graph.evaluate import evaluate
+from symc.graph.evaluate import evaluate_body
 from symc.graph.op import Loops, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, index, logical_and, maximum, minimum, select, var
@@ -29,7 +29,7 @@ def padded_axis(inner: Sequence[dims.Dim], outer: Sequence[dims.Dim]) -> int:
 
 def _numpy(op: Op, *operands: Any) -> Any:
     body: Body = op["made"]
-    around, value, *starts = evaluate(body.outputs, dict(zip(body.inputs, operands)))
+    around, value, *starts = evaluate_body(body, operands)
     out = np.array(np.broadcast_to(around, op["shape"]))
     part = tuple(slice(int(s), int(s) + n) for s, n in zip(starts, value.shape))
     out[part] = value if op["replace"] else out[part] + value

@@ -7,7 +7,7 @@ from typing import Any
 
 from symc.graph import Apply, Constant, Variable
 from symc.graph.body import Body
-from symc.graph.evaluate import evaluate
+from symc.graph.evaluate import evaluate_body
 from symc.graph.op import Axes, Indexed, Loops, Op, Pointwise, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, const, index, var
@@ -21,7 +21,7 @@ __all__ = ["SCATTER_OF", "Elements"]
 
 def _numpy(op: Op, x: Any, *operands: Any) -> Any:
     body: Body = op["made"]
-    values = evaluate(body.outputs, dict(zip(body.inputs, operands)))
+    values = evaluate_body(body, operands)
     return SCATTER.numpy(op, x, *values)
 
 

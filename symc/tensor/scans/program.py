@@ -18,7 +18,7 @@ import numpy as np
 
 from symc.graph import Apply, Variable, dims
 from symc.graph.body import Body, connections
-from symc.graph.evaluate import evaluate
+from symc.graph.evaluate import evaluate_body
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, Pointwise, Structured, record
 from symc.graph.repetition import Repeats, Repetition
@@ -93,7 +93,7 @@ def _numpy(op: Op, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     for t in range(n):
         at = n - 1 - t if op["backwards"] else t
         values = [*(s[at] for s in sequences), *states, *constants]
-        found = evaluate(body.outputs, dict(zip(body.inputs, values)))
+        found = evaluate_body(body, values)
         states = found[: len(states)]
         for history, s in zip(trajectory, states):
             history.append(s)
