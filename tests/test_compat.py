@@ -588,6 +588,25 @@ def test_draws_with_a_target(shim):
     assert ((u >= 0) & (u < 1)).all() and ((c >= 0) & (c < 9)).all() and n.shape == (4,)
 
 
+def test_parts_of_the_generator(shim):
+    import theano.tensor as tt
+    from theano.sandbox.rng_mrg import M1, M2, DotModulo, matVecModM, multMatVect
+    from theano.tensor.type_other import SliceType, slicetype
+
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(0, 2**31 - 1, (3, 3)) for _ in range(2))
+    state = rng.integers(0, 2**31 - 21069, 6).astype("int32")
+    wanted = multMatVect(state, a, M1, b, M2)
+    made = DotModulo()(tt.constant(a), tt.constant(state[:3]), M1, tt.constant(b), tt.constant(state[3:]), M2)
+    found = made.eval()
+    assert found.dtype == wanted.dtype == "int32"
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(matVecModM(a, state[:3].astype("int64"), M1), wanted[:3])
+    assert isinstance(slicetype, SliceType)
+    with pytest.raises(AttributeError, match=r"numpy.load"):
+        tt.load  # noqa: B018
+
+
 def test_parents_of_nodes(shim):
     import theano.tensor as tt
 

@@ -55,6 +55,19 @@ def test_large_whole_powers_are_exact():
     np.testing.assert_array_equal(symc.function([x, y], x**y)(numbers, powers), numbers**powers)
 
 
+@pytest.mark.parametrize("dtype", [d for d in WHOLE if d != "bool"])
+def test_whole_powers_wrap_around(dtype):
+    x, y = T.tensor(dtype, (False,), "x"), T.tensor(dtype, (False,), "y")
+    rng, limits = np.random.default_rng(3), np.iinfo(dtype)
+    numbers = np.r_[rng.integers(max(limits.min, -9), 9, 200), [limits.min, limits.max, 0, 1]].astype(dtype)
+    powers = rng.integers(0, min(limits.max, 255), 204, dtype=dtype)
+    np.testing.assert_array_equal(symc.function([x, y], x**y)(numbers, powers), numbers**powers)
+    np.testing.assert_array_equal(symc.function([y], 3**y)(powers), np.array(3, dtype) ** powers)
+    if limits.min < 0:
+        found = symc.function([x, y], x**y)([1, -1, -1, 2, -3], [-5, -5, -4, -1, -2])
+        np.testing.assert_array_equal(found, [1, -1, 1, 0, 0])
+
+
 def test_a_known_negative_power_of_whole_numbers_is_a_float():
     x = T.ivector("x")
     np.testing.assert_allclose((x**-2).eval({x: [1, 2]}), [1, 0.25])

@@ -277,3 +277,46 @@ def test_other_libraries_are_asked_first():
             return "other"
 
     assert np.concatenate([T.dvector("x"), Other()]) == "other"
+
+
+def computed(function, *arrays):
+    """The function of variables with these values, with its dtypes."""
+    inputs = [T.TensorType(a.dtype.name, [n == 1 for n in a.shape])() for a in arrays]
+    found = function(*inputs)
+    return symc.function(inputs, list(found) if isinstance(found, tuple) else found, device="interp")(*arrays)
+
+
+@pytest.mark.parametrize("name", ["vdot", "vecdot", "linalg.vecdot", "vecmat"])
+@pytest.mark.parametrize("dtypes", [("complex128", "complex128"), ("complex128", "float64"), ("float64", "complex128")])
+def test_the_first_operand_is_conjugated(name, dtypes):
+    a, b = (RNG.normal(size=(3, 3)) + (1j * RNG.normal(size=(3, 3)) if "complex" in d else 0) for d in dtypes)
+    function = np.linalg.vecdot if "." in name else getattr(np, name)
+    np.testing.assert_allclose(computed(function, a, b), function(a, b))
+
+
+SHIFTED = {
+    "int8": [-128, -5, -1, 0, 1, 5, 127], "uint8": [0, 1, 5, 200, 255], "int64": [-(2**63), -7, -1, 0, 9, 2**63 - 1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("narrow", ["uint8", "int8"])
+@pytest.mark.parametrize("dtype", SHIFTED)
+@pytest.mark.parametrize("shift", [np.left_shift, np.right_shift])
+def test_shifts_by_any_number_of_bits(shift, dtype, narrow):
+    x, n = np.array(SHIFTED[dtype], dtype)[:, None], np.arange(80, dtype=narrow)
+    np.testing.assert_array_equal(computed(shift, x, n), shift(x, n))
+
+
+def test_dtypes_of_integers_and_truth_values():
+    whole, far = np.array([[-3, 0], [7, 2]], "int64"), np.array([[1, 200], [0, 11]], "uint8")
+    for function in (np.rint, np.fabs, np.modf, lambda x: np.copysign(x, -1.0)):
+        for got, want in zip(np.atleast_2d(computed(function, whole)), np.atleast_2d(function(whole))):
+            assert np.asarray(got).dtype.kind == "f"
+            np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(computed(np.ldexp, whole, far), np.ldexp(whole.astype("float32"), far))
+    tiny, by = np.array([0.0, 5e-324, 1e300, -1.5, np.inf]), np.array([2000, 2090, -2000, 1023, -9999])
+    np.testing.assert_array_equal(computed(np.ldexp, tiny, by), np.ldexp(tiny, by))
+    for function in (np.tril, np.triu):
+        got = computed(function, whole > 0)
+        assert got.dtype == bool
+        np.testing.assert_array_equal(got, function(whole > 0))

@@ -25,6 +25,7 @@ import symc
 import symc.gradient
 import symc.tensor as T
 from symc.compat.multinomial import ChoiceFromUniform, MultinomialFromUniform
+from symc.compat.op_class import OpClass
 from symc.gradient.absent import grad_undefined
 from symc.graph import SharedVariable, Variable
 from symc.graph.dtypes import as_dtype
@@ -33,7 +34,10 @@ from symc.runtime.shared import shared
 from symc.tensor.random_numbers.arguments import shape_of
 from symc.tensor.shared_randomstreams import MRG_RandomStreams as _Streams
 
-__all__ = ["M1", "M2", "ExactMRG", "ff_2p134", "ff_2p72", "guess_n_streams", "mrg_uniform", "multMatVect"]
+__all__ = [
+    "M1", "M2", "DotModulo", "ExactMRG", "ff_2p134", "ff_2p72", "guess_n_streams", "matVecModM", "mrg_uniform",
+    "multMatVect",
+]  # fmt: skip
 
 M1 = 2**31 - 1
 M2 = 2**31 - 21069
@@ -64,6 +68,21 @@ def multMatVect(v: Any, A: Any, m1: int, B: Any, m2: int) -> np.ndarray:  # noqa
     first = [sum(int(a) * n for a, n in zip(row, values[:3])) % m1 for row in A]
     second = [sum(int(b) * n for b, n in zip(row, values[3:])) % m2 for row in B]
     return np.array(first + second, "int32")
+
+
+def matVecModM(A: Any, s: Any, m: Any) -> np.ndarray:  # noqa: N802, N803 - Theano's names
+    """``A @ s`` modulo ``m``, of int64 numbers whose products fit in 64 bits."""
+    return np.asarray(np.sum((A * s) % m, 1) % m, "int32")
+
+
+class DotModulo(OpClass):
+    """The symbolic ``multMatVect``: ``DotModulo()(A, s, m, A2, s2, m2)`` joins ``A s % m`` and ``A2 s2 % m2``."""
+
+    def __call__(self, A: Any, s: Any, m: Any, A2: Any, s2: Any, m2: Any) -> Variable:  # noqa: N803
+        halves = [
+            T.sum(T.cast(a, "int64") * T.cast(v, "int64") % by, axis=1) % by for a, v, by in ((A, s, m), (A2, s2, m2))
+        ]
+        return T.cast(T.concatenate(halves), T.as_tensor_variable(s).dtype)
 
 
 def _advanced(states: np.ndarray, matrices: tuple[Matrix, Matrix]) -> np.ndarray:

@@ -176,6 +176,7 @@ MISSING: dict[str, str] = {
     "theano.gof.toolbox": "graphs are never changed in place, so they have no features",
     "theano.gof.destroyhandler": "no op overwrites its inputs: the compiler plans memory itself",
     "theano.tensor.io": "`numpy.load`, and `shared` for the arrays",
+    "theano.tensor.load": "`numpy.load`, and `shared` for the arrays",
     "theano.scan_module.scan_op": "`symc.scan` is the only way to make a loop",
     "theano.tests": "the tests of symc are in its repository",
     "theano.gpuarray": "there are no GPU variables: `device=cuda` compiles the same graph for the GPU",

@@ -20,7 +20,8 @@ from symc.sparse.variables import is_scipy
 
 __all__ = [
     "SliceType", "SliceVariable", "TypedListType", "TypedListVariable", "append", "computed", "count", "extend",
-    "getitem", "index_", "insert", "length", "make_list", "remove", "reverse", "values_equal",
+    "getitem", "index_", "insert", "length", "make_list", "remove", "reverse", "slicetype",
+    "values_equal",
 ]  # fmt: skip
 
 
@@ -202,6 +203,10 @@ class SliceType:
     def __call__(self, name: str | None = None) -> SliceVariable:
         """An input for a slice."""
         return SliceVariable(name)
+
+
+slicetype = SliceType()
+"""The type of slices."""
 
 
 _INT64 = TensorType("int64", ())

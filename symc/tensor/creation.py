@@ -334,14 +334,14 @@ def tri(n: Any, m: Any = None, k: int = 0, dtype: str | None = None) -> Variable
 def tril(x: Any, k: int = 0) -> Variable:
     """``x`` with the elements above the diagonal ``k`` of its last two axes set to zero."""
     x = _with_two_axes("tril", x)
-    return ew.switch(tri(x.shape[x.ndim - 2], x.shape[x.ndim - 1], k, "bool"), x, constant(0))
+    return ew.switch(tri(x.shape[x.ndim - 2], x.shape[x.ndim - 1], k, "bool"), x, ew.cast(0, x.dtype))
 
 
 @also_named(m="x")
 def triu(x: Any, k: int = 0) -> Variable:
     """``x`` with the elements below the diagonal ``k`` of its last two axes set to zero."""
     x = _with_two_axes("triu", x)
-    return ew.switch(tri(x.shape[x.ndim - 2], x.shape[x.ndim - 1], k - 1, "bool"), constant(0), x)
+    return ew.switch(tri(x.shape[x.ndim - 2], x.shape[x.ndim - 1], k - 1, "bool"), ew.cast(0, x.dtype), x)
 
 
 def _with_two_axes(what: str, x: Any) -> Variable:

@@ -106,9 +106,8 @@ float_power = elementwise(
 def power(x: Any, y: Any, dtype: str | None = None) -> Variable:
     """``x`` to the power ``y``.
 
-    Integer powers of integers are integers. If ``y`` is known, they are computed by multiplication and wrap around as
-    in NumPy; otherwise they are exact up to 2**53, and negative powers are rounded to integers. A known negative ``y``
-    returns floats.
+    Integer powers of integers are integers, computed by multiplication, and wrap around as in NumPy (if ``y`` is not
+    known, up to ``y`` = 255); negative powers are rounded to integers. A known negative ``y`` returns floats.
     """
     x, y = as_tensor(x), as_tensor(y)
     met = unify_dtypes([x, y])
@@ -119,7 +118,7 @@ def power(x: Any, y: Any, dtype: str | None = None) -> Variable:
     elif known:
         made = _whole_power(cast(x, whole), int(y.data))
     else:
-        made = cast(round_half_to_even(float_power(cast(x, "float64"), cast(y, "float64"))), whole)
+        made = _whole_power_of_any(cast(x, whole), cast(y, whole))
     return made if dtype is None else cast(made, dtype)
 
 
@@ -133,6 +132,20 @@ def _whole_power(x: Variable, n: int) -> Variable:
         if n:
             x = sqr(x)
     return result
+
+
+def _whole_power_of_any(x: Variable, y: Variable) -> Variable:
+    """The same for exponents that are not known. Beyond 255, only whether they are odd counts, as for 0, 1 and -1."""
+    signed = x.dtype.startswith("int")
+    exponent, result, factor = abs_(y) if signed else y, x * 0 + 1, x
+    if x.dtype not in ("int8", "uint8"):
+        exponent = switch(gt(exponent, 255), 254 + and_(exponent, 1), exponent)
+    for k in range(7 if x.dtype == "int8" else 8):
+        result = mul(result, switch(neq(and_(exponent, 1 << k), 0), factor, 1))
+        factor = sqr(factor)
+    if not signed:
+        return result
+    return switch(ge(y, 0), result, switch(eq(abs_(x), 1), result, 0))
 
 
 # --- exponentials and logarithms ----------------------------------------------------------------------------------

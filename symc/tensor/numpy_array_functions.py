@@ -172,7 +172,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "linalg.outer": lambda x1, x2, /: linalg.outer(x1, x2), "linalg.cross": lambda x1, x2, /, *, axis=-1: compose.cross(
         x1, x2, axis=axis),
     "linalg.matmul": lambda x1, x2, /: linalg.matmul(x1, x2), "linalg.vecdot": lambda x1, x2, /, *, axis=-1: (
-        reductions.sum(ew.mul(x1, x2), axis=axis)),
+        reductions.sum(ew.mul(complex_parts.conj(x1), x2), axis=axis)),
     "linalg.tensordot": lambda x1, x2, /, *, axes=2: linalg.tensordot(x1, x2, axes),
 }  # fmt: skip
 """Functions by name."""

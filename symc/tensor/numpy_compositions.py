@@ -20,6 +20,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
+from symc.tensor.complex_numbers.parts import conj
 from symc.tensor.indices import indexing, selection
 from symc.tensor.linear_algebra import factorisations, matrix_functions
 from symc.tensor.numpy_functions import truth
@@ -422,7 +423,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 
 
 def vdot(a: Any, b: Any, /) -> Variable:
-    return linalg.dot(shaping.flatten(a), shaping.flatten(b))
+    return linalg.dot(shaping.flatten(conj(a)), shaping.flatten(b))
 
 
 def inner(a: Any, b: Any, /) -> Variable:

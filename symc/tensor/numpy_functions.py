@@ -34,6 +34,7 @@ def _ignoring_nan(function: Callable[..., Variable]) -> Callable[..., Variable]:
 
 
 def _truncated(x: Any) -> tuple[Variable, Variable]:
+    x = _as_float(x)
     whole = ew.trunc(x)
     return ew.where(ew.isinf(x), _copysign(0.0, x), ew.sub(x, whole)), whole
 
@@ -45,7 +46,7 @@ def _signbit(x: Any) -> Variable:
 
 
 def _copysign(x: Any, y: Any) -> Variable:
-    size = ew.abs_(x)
+    size = ew.abs_(_as_float(x))
     return ew.where(_signbit(y), ew.neg(size), size)
 
 
@@ -59,8 +60,38 @@ def _heaviside(x: Any, at_zero: Any) -> Variable:
     return ew.where(ew.isnan(x), x, side)
 
 
-def _shifted(exponent: Any) -> Variable:
-    return ew.power(2, exponent)
+def _ldexp(x: Any, n: Any) -> Variable:
+    """``x * 2 ** n`` in three steps: no power of two overflows unless the result does."""
+    x = _as_float(x)
+    longest = {"float64": 2100, "float16": 40}.get(x.dtype, 300)
+    left = ew.clip(ew.cast(as_tensor(n), "int64"), -longest, longest)
+    for parts in (3, 2, 1):
+        part = ew.floor_div(left, parts)
+        x, left = ew.mul(x, ew.exp2(ew.cast(part, x.dtype))), ew.sub(left, part)
+    return x
+
+
+def _left_shift(x: Any, n: Any) -> Variable:
+    return ew.mul(x, _power_of_two(x, n))
+
+
+def _right_shift(x: Any, n: Any) -> Variable:
+    power = _power_of_two(x, n)
+    limits = np.iinfo(power.dtype)
+    shifted = ew.floor_div(x, ew.maximum(power, 1))
+    return ew.where(ew.lt(n, int(limits.max).bit_length()), shifted, ew.neg(ew.cast(ew.lt(x, 0), power.dtype)))
+
+
+def _power_of_two(x: Any, n: Any) -> Variable:
+    """``2 ** n`` in the dtype of ``x * n``."""
+    dtype = ew.mul(x, n).dtype
+    return ew.power(ew.cast(2, dtype), ew.cast(as_tensor(n), dtype))
+
+
+def _as_float(x: Any) -> Variable:
+    """Integers as floats, like the results of other functions of real numbers."""
+    x = as_tensor(x)
+    return x if is_float(x.dtype) else ew.cast(x, ew.exp(x).dtype)
 
 
 def _fmod(x: Any, y: Any) -> Variable:
@@ -68,7 +99,7 @@ def _fmod(x: Any, y: Any) -> Variable:
 
 
 def _vecdot(x: Any, y: Any) -> Variable:
-    return reductions.sum(ew.mul(x, y), axis=-1)
+    return reductions.sum(ew.mul(conj(x), y), axis=-1)
 
 
 def _isfinite(x: Any) -> Variable:
@@ -90,7 +121,7 @@ def _matvec(x: Any, v: Any) -> Variable:
 
 
 def _vecmat(v: Any, x: Any) -> Variable:
-    return reductions.sum(ew.mul(_column(v), x), axis=-2)
+    return reductions.sum(ew.mul(conj(_column(v)), x), axis=-2)
 
 
 UFUNCS: dict[str, Callable[..., Any]] = {
@@ -98,7 +129,8 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "remainder": ew.mod, "fmod": _fmod, "power": ew.power, "divmod": lambda x, y: (ew.floor_div(x, y), ew.mod(x, y)),
     "float_power": lambda x, y: ew.power(ew.cast(as_tensor(x), "float64"), y),
     "matmul": linalg.matmul, "vecdot": _vecdot, "matvec": _matvec, "vecmat": _vecmat,
-    "negative": ew.neg, "positive": as_tensor, "absolute": ew.abs_, "fabs": ew.abs_, "sign": ew.sgn,
+    "negative": ew.neg, "positive": as_tensor, "absolute": ew.abs_, "sign": ew.sgn,
+    "fabs": lambda x: ew.abs_(_as_float(x)),
     "conjugate": conj, "square": ew.sqr, "sqrt": ew.sqrt, "cbrt": _cbrt, "reciprocal": ew.inv,
     "maximum": ew.maximum, "minimum": ew.minimum, "fmax": _ignoring_nan(ew.maximum), "fmin": _ignoring_nan(ew.minimum),
     "exp": ew.exp, "exp2": ew.exp2, "expm1": ew.expm1, "log": ew.log, "log2": ew.log2, "log10": ew.log10,
@@ -108,15 +140,16 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "arctan2": ew.arctan2, "hypot": hypot, "sinh": ew.sinh, "cosh": ew.cosh, "tanh": ew.tanh,
     "arcsinh": ew.arcsinh, "arccosh": ew.arccosh, "arctanh": ew.arctanh,
     "deg2rad": ew.deg2rad, "radians": ew.deg2rad, "rad2deg": ew.rad2deg, "degrees": ew.rad2deg,
-    "floor": ew.floor, "ceil": ew.ceil, "trunc": ew.trunc, "rint": ew.round_half_to_even, "modf": _truncated,
+    "floor": ew.floor, "ceil": ew.ceil, "trunc": ew.trunc, "modf": _truncated,
+    "rint": lambda x: ew.round_half_to_even(_as_float(x)),
     "heaviside": _heaviside, "copysign": _copysign, "signbit": _signbit,
-    "ldexp": lambda x, n: ew.mul(x, ew.exp2(ew.cast(as_tensor(n), as_tensor(x).dtype))),
+    "ldexp": _ldexp,
     "isnan": ew.isnan, "isinf": ew.isinf, "isfinite": _isfinite,
     "less": ew.lt, "less_equal": ew.le, "greater": ew.gt, "greater_equal": ew.ge, "equal": ew.eq, "not_equal": ew.neq,
     "logical_and": lambda x, y: ew.and_(truth(x), truth(y)), "logical_or": lambda x, y: ew.or_(truth(x), truth(y)),
     "logical_xor": lambda x, y: ew.xor(truth(x), truth(y)), "logical_not": lambda x: ew.invert(truth(x)),
     "bitwise_and": ew.and_, "bitwise_or": ew.or_, "bitwise_xor": ew.xor, "invert": ew.invert,
-    "left_shift": lambda x, n: ew.mul(x, _shifted(n)), "right_shift": lambda x, n: ew.floor_div(x, _shifted(n)),
+    "left_shift": _left_shift, "right_shift": _right_shift,
 }  # fmt: skip
 """Universal functions by name."""
 
