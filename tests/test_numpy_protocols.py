@@ -1,5 +1,6 @@
 """NumPy's functions on variables: each call with arrays, and with variables of the same values."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -320,3 +321,20 @@ def test_dtypes_of_integers_and_truth_values():
         got = computed(function, whole > 0)
         assert got.dtype == bool
         np.testing.assert_array_equal(got, function(whole > 0))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+@pytest.mark.parametrize("shape", [(0,), (1,), (2,), (3,)])
+def test_variance_of_fewer_elements_than_are_subtracted(shape, dtype):
+    x = RNG.normal(size=shape).astype(dtype)
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning) if len(x) < 3 else nullcontext():
+        want = np.var(x, ddof=2)
+    np.testing.assert_allclose(computed(lambda v: T.var(v, ddof=2), x), want, rtol=1e-5)
+
+
+def test_differences_of_truth_values():
+    x = RNG.random((4, 5)) < 0.5
+    for n in (0, 1, 2, 6):
+        got = computed(lambda v, n=n: np.diff(v, n, axis=1), x)
+        assert got.dtype == bool
+        np.testing.assert_array_equal(got, np.diff(x, n, axis=1))

@@ -59,13 +59,14 @@ __all__ = [
 
 
 def diff(x: Any, n: int = 1, axis: int = -1) -> Variable:
-    """The ``n``-th differences of neighbouring elements along ``axis``."""
+    """The ``n``-th differences of neighbouring elements along ``axis``; of truth values, whether they differ."""
     x = as_tensor(x)
     if operator.index(n) < 0:
         raise ValueError(located(f"diff: n cannot be negative, got {n}", [x]))
     lead = (slice(None),) * normalize_axis(axis, x.ndim, "diff", x)
+    differ = ew.neq if x.dtype == "bool" else ew.sub
     for _ in range(n):
-        x = subtensor(x, (*lead, slice(1, None))) - subtensor(x, (*lead, slice(None, -1)))
+        x = differ(subtensor(x, (*lead, slice(1, None))), subtensor(x, (*lead, slice(None, -1))))
     return x
 
 

@@ -205,7 +205,13 @@ def _variance_oracle(op: Op, x: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         wide = x.astype("float64")
         squares = np.square(wide - np.mean(wide, axis=op["axes"], keepdims=True)).sum(axis=op["axes"])
-        return np.asarray(squares / (np.float64(count_) - op["ddof"])).astype(x.dtype)
+        return np.asarray(squares / np.float64(np.maximum(count_ - op["ddof"], 0))).astype(x.dtype)
+
+
+def _degrees(x: Variable, axes: Sequence[int], dtype: str, ddof: int) -> Variable:
+    """The number of elements less ``ddof``, at least 0 as in NumPy."""
+    n = count(x, axes, dtype)
+    return ew.maximum(n - ddof, 0) if ddof > 0 else n - ddof
 
 
 def _variance_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Variable]:
@@ -213,7 +219,7 @@ def _variance_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequenc
     (x,), axes = inputs, op["axes"]
     dtype = computing(x.dtype)
     wide = ew.cast(x, dtype)
-    scaled = restore(ew.cast(gs[0], dtype), wide, axes) * 2 / (count(wide, axes, dtype) - op["ddof"])
+    scaled = restore(ew.cast(gs[0], dtype), wide, axes) * 2 / _degrees(wide, axes, dtype, op["ddof"])
     return [ew.cast(scaled * (wide - mean(wide, axes, keepdims=True)), x.dtype)]
 
 
@@ -223,15 +229,15 @@ def _variance_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     The float64 difference of the two sums has more correct digits than float32, up to means of a million deviations.
     """
     (x,), axes = inputs, op["axes"]
-    n = count(x, axes, "float64")
+    n, degrees = count(x, axes, "float64"), _degrees(x, axes, "float64", op["ddof"])
     if x.dtype == "float64":
         squares = sum(ew.sqr(x - mean(x, axes, keepdims=True)), axes)
-        return [squares / (n - op["ddof"])]
+        return [squares / degrees]
     wide = ew.cast(x, "float64")
     total = sum(wide, axes)
     squares = sum(ew.sqr(wide), axes)
     centred = ew.maximum(squares - ew.sqr(total) / n, 0)
-    return [ew.cast(centred / (n - op["ddof"]), x.dtype)]
+    return [ew.cast(centred / degrees, x.dtype)]
 
 
 @also_named(input="x")
@@ -247,7 +253,7 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, correc
     axes = normalize_axes(axis, x, "var")
     if is_complex(x.dtype):
         squares = ew.sqr(ew.abs_(x - mean(x, axes, keepdims=True)))
-        return sum(squares, axes, keepdims=keepdims) / (count(x, axes, squares.dtype) - ddof)
+        return sum(squares, axes, keepdims=keepdims) / _degrees(x, axes, squares.dtype, ddof)
     out = Op(_variance, axes=axes, ddof=ddof)(x)
     return with_axes_kept(out, x, axes) if keepdims else out
 
