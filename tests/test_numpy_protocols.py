@@ -75,6 +75,15 @@ REDUCTIONS = [
     ("average", lambda d: np.average(d.m, 1, weights=np.arange(1.0, 5))),
     ("average", lambda d: np.average(d.m, weights=d.p + 9)), ("average", lambda d: np.average(d.m, 0, returned=True)),
     ("average", lambda d: np.average(d.m, 1, np.arange(1.0, 5), returned=True)),
+    ("quantile", lambda d: np.quantile(d.m, 0.3)), ("quantile", lambda d: np.quantile(d.t, [0, 0.4, 1], axis=1)),
+    ("quantile", lambda d: np.quantile(d.t, [[0.1], [0.9]], axis=(0, -1), keepdims=True)),
+    ("quantile", lambda d: np.quantile(d.holes, d.v, axis=0)), ("percentile", lambda d: np.percentile(d.i, 62.5)),
+    ("percentile", lambda d: np.percentile(d.m, [5, 95], axis=-1, method="linear")),
+    ("nanvar", lambda d: np.nanvar(d.holes, 1, ddof=1)), ("nanvar", lambda d: np.nanvar(d.m, keepdims=True)),
+    ("nanstd", lambda d: np.nanstd(d.holes, 0)), ("nanstd", lambda d: np.nanstd(d.i)),
+    ("isin", lambda d: np.isin(d.i, [2, 5])), ("isin", lambda d: np.isin(d.r, d.i, invert=True)),
+    ("interp", lambda d: np.interp(d.m, d.s, d.w)), ("interp", lambda d: np.interp(d.far[3:], d.s[:2], d.v[:2], -5, 7)),
+    ("interp", lambda d: np.interp(d.v, [0.2, 0.5, 0.6], [1, -1, 4])), ("interp", lambda d: np.interp(d.s, [1], [2])),
 ]  # fmt: skip
 SHAPES = [
     ("shape", lambda d: np.array(np.shape(d.t)) if isinstance(d.t, np.ndarray) else np.shape(d.t)),
@@ -253,7 +262,10 @@ REFUSED = [
     (lambda x: np.add.reduce(x, initial=2), r"numpy.add.reduce .* with initial="),
     (lambda x: np.subtract.reduce(x), r"numpy.subtract.reduce does not work"),
     (lambda x: np.nextafter(x, 1), r"numpy.nextafter does not work"),
-    (lambda x: np.interp(x, [0, 1], [0, 1]), r"numpy.interp does not work on symbolic variables"),
+    (lambda x: np.unwrap(x), r"numpy.unwrap does not work on symbolic variables"),
+    (lambda x: np.interp(x, [0, 1], [0, 1], period=2), r"numpy.interp .* with period="),
+    (lambda x: np.quantile(x, 0.5, method="lower"), r"numpy.quantile .* with method="),
+    (lambda x: range(x.sum()), r"is no int(.|\n)*eval"),
     (lambda x: np.linalg.matrix_rank(x, rtol=1e-3), r"numpy.linalg.matrix_rank .* with rtol="),
     (lambda x: np.nanmedian(x), r"nanmedian(.|\n)*is median what you mean"),
     (lambda x: np.asarray(x), r"is no NumPy array(.|\n)*eval"), (lambda x: float(x.sum()), r"is no float"),
@@ -338,3 +350,23 @@ def test_differences_of_truth_values():
         got = computed(lambda v, n=n: np.diff(v, n, axis=1), x)
         assert got.dtype == bool
         np.testing.assert_array_equal(got, np.diff(x, n, axis=1))
+
+
+def test_quantiles_and_interpolation_have_gradients():
+    x, xp, fp = T.dvectors("x", "xp", "fp")
+    at, points, values = np.array([0.3, -1.0, 2.5, 0.9]), np.array([0.0, 0.5, 2.0]), np.array([1.0, -1.0, 3.0])
+    line = np.interp(x, xp, fp)
+    f = symc.function([x, xp, fp], [line, *symc.grad(line.sum(), [x, fp])])
+    found, by_x, by_values = f(at, points, values)
+    np.testing.assert_allclose(found, np.interp(at, points, values))
+    np.testing.assert_allclose(by_x, [-4, 0, 0, 8 / 3])
+    np.testing.assert_allclose(by_values, [0.4 + 1, 0.6 + 1.1 / 1.5, 0.4 / 1.5 + 1])
+    q = T.dscalar("q")  # and fractions written as numbers are those of float64, whatever floatX is
+    f = symc.function(
+        [x, q], [np.quantile(x, q), *symc.grad(np.quantile(x, [0.1, 0.4]).sum(), [x])], on_unused_input="ignore"
+    )
+    found, slope = f(at, 0.7)
+    np.testing.assert_allclose(found, np.quantile(at, 0.7), rtol=1e-14)
+    np.testing.assert_allclose(slope, [0.3 + 0.8, 0.7, 0, 0.2], rtol=1e-14)
+    with pytest.raises(ValueError, match="fractions must be from 0 to 1"):
+        np.quantile(x, 30)

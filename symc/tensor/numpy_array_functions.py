@@ -16,6 +16,7 @@ from symc.graph import Variable
 from symc.tensor import creation, cumulative, extra_ops, grids, joining, linalg, ordering, repeating, shaping, sorting
 from symc.tensor import elementwise as ew
 from symc.tensor import numpy_compositions as compose
+from symc.tensor import numpy_statistics as statistics
 from symc.tensor import reduce as reductions
 from symc.tensor.basic import as_tensor
 from symc.tensor.complex_numbers import parts as complex_parts
@@ -71,6 +72,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "nanmean": compose.nan_mean,
     "nanmax": compose.nan_extreme(reductions.max, -np.inf), "nanmin": compose.nan_extreme(reductions.min, np.inf),
     "average": compose.average, "median": compose.median, "count_nonzero": compose.count_nonzero,
+    "quantile": statistics.quantile, "percentile": statistics.percentile,
+    "nanvar": statistics.nanvar, "nanstd": statistics.nanstd,
     "cumsum": lambda a, axis=None, dtype=None, out=None: cumulative.cumsum(compose.typed(a, dtype), axis),
     "cumprod": lambda a, axis=None, dtype=None, out=None: cumulative.cumprod(compose.typed(a, dtype), axis),
     "cov": lambda m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=None: extra_ops.cov(
@@ -112,6 +115,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "linspace": lambda start, stop, num=50, endpoint=True, retstep=False, dtype=None: extra_ops.linspace(
         start, stop, num, endpoint, dtype),
     # reading and choosing
+    "isin": statistics.isin, "interp": statistics.interp,
     "where": compose.chosen, "take": compose.take, "take_along_axis": compose.take_along_axis,
     "compress": compose.compress, "select": compose.select,
     "choose": lambda a, choices, out=None, mode="raise": extra_ops.choose(a, choices, out, mode),
@@ -185,6 +189,7 @@ REFUSED = {
     "fweights": "repeat the observations", "aweights": "compute the weighted mean and products",
     "hermitian": "leave it out", "rtol": "give rcond or tol", "prepend": "concatenate first",
     "append": "concatenate first",
+    "method": "only linear interpolation is available", "period": "take x modulo the period first",
     "equal_nan": "compare with isclose(..., equal_nan=True)", "overwrite_input": "leave it out",
 }  # fmt: skip
 """Parameters of NumPy's functions without a meaning for expressions, and what to do instead."""

@@ -56,6 +56,13 @@ def _truth(self: Variable) -> bool:
     raise TypeError(located("a symbolic variable has no truth value while the graph is built", [self], repair))
 
 
+def _index(self: Variable) -> int:
+    repair = (
+        "use arange(n) for a range, and symc.tensor's functions for tensors of that shape; x.eval({...}) computes it"
+    )
+    raise TypeError(located("a symbolic variable is no int while the graph is built", [self], repair))
+
+
 def _number(self: Variable, kind: type = float) -> Any:
     known = symbolic_dims.known_value(self)
     if known is not None and known.size == 1:
@@ -208,6 +215,7 @@ METHODS: dict[str, Any] = {
     "__neg__": _method(ew.neg), "__abs__": _method(ew.abs_), "__invert__": _method(ew.invert),
     # unsupported conversions
     "__bool__": _truth, "__float__": _number, "__int__": lambda x: _number(x, int), "__array__": _array,
+    "__index__": _index,
     "__array_ufunc__": apply_ufunc, "__array_function__": apply_function,
     "__len__": _length, "__iter__": _iterate, "__contains__": _contains, "__setitem__": _refuse_item_assignment,
     # shape and parts
