@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from symc.graph import Apply, Graph, Variable, clone_with, toposort
 from symc.graph.body import Body
 from symc.graph.op import Op
 
-__all__ = ["applications_inside", "drop_unused_outputs", "opened", "with_bodies", "within"]
+__all__ = ["applications_inside", "drop_unused_outputs", "opened", "symbols_in", "with_bodies", "within"]
 
 
 def applications_inside(op: Op) -> Iterator[Apply]:
@@ -115,3 +115,24 @@ def drop_unused_outputs(graph: Graph) -> Sequence[Variable]:
             new.name = node.outputs[k].name
             known[node.outputs[k]] = new
     return [known.get(v, v) for v in graph]
+
+
+def symbols_in(values: Iterable[Any]) -> set[Any]:
+    """The symbols in dims among attributes, including bodies."""
+    found: set[Any] = set()
+    stack = list(values)
+    while stack:
+        value = stack.pop()
+        if isinstance(value, (tuple, list)):
+            stack.extend(value)
+        elif isinstance(value, Body):
+            for v in value.inputs:
+                stack.extend(v.type.shape)
+            for e in value.equalities:
+                stack.extend((e.left, e.right))
+            for node in toposort(value.graph):
+                stack.extend(node.op.attrs.values())
+                stack.extend(d for v in node.outputs for d in v.type.shape)
+        elif hasattr(value, "free_symbols"):
+            found.update(value.free_symbols)
+    return found

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from symc.compiler.bodies import with_bodies
+from symc.compiler.bodies import symbols_in, with_bodies
 from symc.compiler.rewrite.failures import Failures
-from symc.compiler.shape_specialisation import symbols_in
 from symc.graph import Apply, Constant, Variable, dims, toposort
 from symc.graph.body import Body, Equality
 from symc.graph.op import Op

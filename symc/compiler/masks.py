@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from symc.compiler.bodies import symbols_in
 from symc.compiler.rewrite.algebra import record_of, source_of
 from symc.compiler.rewrite.engine import constant_value, filled
 from symc.compiler.rewrite.failures import may_fail
@@ -31,7 +32,6 @@ from symc.compiler.rewrite.ops import (
     SCATTER,
     SUM,
 )
-from symc.compiler.shape_specialisation import symbols_in
 from symc.errors import building_at
 from symc.graph import Apply, Graph, Variable, dims
 from symc.graph.body import Equality

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from symc.compiler.bodies import opened, with_bodies
+from symc.compiler.bodies import opened, symbols_in, with_bodies
 from symc.compiler.conditions import Checks, Conditional, conditions_of, has_branches
 from symc.compiler.least_lengths import with_equal_lengths, with_long_axes
 from symc.compiler.unification import Rebuilt, together, unify
@@ -382,24 +382,3 @@ class _Level:
                 return tuple(found), list(found.values())
             found.update(fresh)
             pending = list(fresh.values())
-
-
-def symbols_in(values: Iterable[Any]) -> set[Any]:
-    """The symbols in dims among attributes, including bodies."""
-    found: set[Any] = set()
-    stack = list(values)
-    while stack:
-        value = stack.pop()
-        if isinstance(value, (tuple, list)):
-            stack.extend(value)
-        elif isinstance(value, Body):
-            for v in value.inputs:
-                stack.extend(v.type.shape)
-            for e in value.equalities:
-                stack.extend((e.left, e.right))
-            for node in toposort(value.graph):
-                stack.extend(node.op.attrs.values())
-                stack.extend(d for v in node.outputs for d in v.type.shape)
-        elif hasattr(value, "free_symbols"):
-            found.update(value.free_symbols)
-    return found

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from symc.compiler.bodies import symbols_in
 from symc.compiler.memory_plan import ALIGN
-from symc.compiler.shape_specialisation import symbols_in
 from symc.errors import OutOfMemoryError, SourceLocation
 from symc.graph import dims, toposort
 from symc.graph.evaluate import evaluate
