@@ -184,6 +184,34 @@ def test_many_small_images(function):
             np.testing.assert_allclose(actual, right, rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("images", "channels", "filters", "size", "taps", "stride", "pad"),
+    [
+        (2, 3, 20, 50, 16, 16, 0),
+        (1, 9, 8, 37, 12, 9, 3),
+        (2, 20, 33, 30, 6, 5, 2),
+        (3, 17, 16, 40, 17, 16, 1),
+        (1, 2, 8, 80, 33, 40, 0),
+    ],
+)
+def test_large_strides(images, channels, filters, size, taps, stride, pad, dtype):
+    """Patches of an image: the gradient by the images is made for all remainders of the strides at once."""
+    x, w, g = (T.TensorType(dtype, (None,) * 4)(name) for name in "xwg")
+    y = T.nnet.conv2d(x, w, border_mode=pad, subsample=(stride, stride), filter_flip=False)
+    f = symc.function([x, w, g], symc.grad(None, [x], known_grads={y: g})[0], profile=True)
+    out = (size + 2 * pad - taps) // stride + 1
+    shapes = (images, channels, size, size), (filters, channels, taps, taps), (images, filters, out, out)
+    a, b, c = (sample(31 + k, *shape).astype(dtype) for k, shape in enumerate(shapes))
+    wanted = np.zeros((images, channels, size + 2 * pad, size + 2 * pad))
+    for i, j in np.ndindex(out, out):
+        patch = np.einsum("nk,kcrs->ncrs", c[:, :, i, j].astype("float64"), b)
+        wanted[:, :, i * stride : i * stride + taps, j * stride : j * stride + taps] += patch
+    wanted = wanted[:, :, pad : pad + size, pad : pad + size]
+    np.testing.assert_allclose(f(a, b, c), wanted, atol=1e-4 if dtype == "float32" else 1e-10)
+    assert not any("panels" in row.kernel for row in f.profile.rows)
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [

@@ -325,7 +325,9 @@ static method backward_method(const conv2d *v, const gather *g)
         return winograd_method(g);
     if (v->step_h * v->step_w > 1 && g->channels > 0 && filtering_suits_phases(v))
         return BY_WINOGRAD;
-    return FN(symc_direct_suits)(v, 1) ? BY_BLOCKS : BY_PANELS;
+    if (FN(symc_direct_suits)(v, 1))
+        return BY_BLOCKS;
+    return v->step_h * v->step_w > 1 && FN(symc_scatter_exists)(v) ? BY_SCATTER : BY_PANELS; /* phase by phase */
 }
 
 method FN(symc_backward_method)(const conv2d *v)

@@ -16,7 +16,7 @@ enum {
     UNIT_BYTES = 512 << 10,
     IMAGE_BYTES = 4 << 20, /* the most of an image of few channels */
     LEAST_FILTERS = 8,
-    MOST_PHASES = 64
+    MOST_PHASES = 1024
 };
 
 typedef struct {
@@ -41,12 +41,17 @@ INLINE int64_t image_bytes(const conv2d *v)
            phase_size(v->out_w, v->taps_w, v->dil_w, v->step_w) * v->step_h * v->step_w * (int64_t)sizeof(real);
 }
 
+int FN(symc_scatter_exists)(const conv2d *v)
+{
+    return v->out_h * v->out_w > 0 && v->taps_h * v->taps_w > 1 && v->channels > 0 &&
+           v->filters / v->groups >= LEAST_FILTERS && smaller(v->pad_h, v->pad_w) >= 0 && image_bytes(v) <= IMAGE_BYTES;
+}
+
 int FN(symc_scatter_suits)(const conv2d *v)
 {
-    if (v->out_h * v->out_w <= 0 || v->taps_h * v->taps_w <= 1 || v->channels <= 0 ||
-        v->filters / v->groups < LEAST_FILTERS || smaller(v->pad_h, v->pad_w) < 0)
+    if (!FN(symc_scatter_exists)(v))
         return 0;
-    if (v->channels / v->groups < larger(4, VL / 2) && v->step_h * v->step_w <= MOST_PHASES && image_bytes(v) <= IMAGE_BYTES)
+    if (v->channels / v->groups < larger(4, VL / 2))
         return 1;
     return v->step_h == 1 && v->step_w == 1 && image_bytes(v) <= UNIT_BYTES &&
            10 * v->in_h * v->in_w > 13 * v->out_h * v->out_w;
