@@ -432,8 +432,8 @@ class DenormalFlag:
 @pytest.mark.skipif(
     platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc", reason="reads a register of x86-64"
 )
-@pytest.mark.parametrize("algorithm", ["auto", "panels"])
-@pytest.mark.parametrize("name", ["forward", "backward_data", "backward_weights"])
+@pytest.mark.parametrize("algorithm", ["auto", "panels", "winograd"])
+@pytest.mark.parametrize("name", ["forward", "pooled", "backward_data", "backward_weights"])
 def test_undefined_scratch_memory(name, algorithm):
     from symc_backends.c.library import ffi, runtime
 
@@ -448,6 +448,7 @@ def test_undefined_scratch_memory(name, algorithm):
                 y = rng.standard_normal((n, k, out_h, out_w))
                 arrays = {
                     "forward": (y, x, filters),
+                    "pooled": (y[:, :, : out_h // 2, : out_w // 2].copy(), x, filters),
                     "backward_data": (x, y, filters),
                     "backward_weights": (filters, x, y),
                 }
@@ -457,7 +458,9 @@ def test_undefined_scratch_memory(name, algorithm):
                     library.symc_scratch_fill(pattern)
                     flag.clear()
                     pointers = [ffi.cast("void *", a.ctypes.data) for a in given]
-                    getattr(library, f"symc_conv2d_{name}_f32")(ffi.new("void *[]", pointers), ffi.new("int64_t[]", p))
+                    getattr(library, f"symc_conv2d_{name}_f32")(
+                        ffi.new("void *[]", pointers), ffi.new("int64_t[]", (*p, 2, 2))
+                    )
                     assert not flag.read(), (p, pattern)
                     results.append(given[0].copy())
                 assert all(np.array_equal(results[0], other) for other in results[1:]), p
