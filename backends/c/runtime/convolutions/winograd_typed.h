@@ -27,7 +27,8 @@
 enum {
     TILES_BYTES = 1 << 20,  /* transformed image tiles of a unit: about the second level cache */
     LEAST_TILES = 2 * TILE_ROWS,
-    KEPT_BYTES = 8 << 20,   /* larger filters are transformed by each unit, a block at a time in the cache */
+    KEPT_BYTES = 3 << 20,   /* larger filters are transformed by each unit, a block at a time in the cache */
+    MOST_KEPT_BYTES = 16 << 20, /* the same of filters that stay transformed between calls: units read them from a shared cache */
     STORED_BYTES = 256 << 10, /* of filters that stay transformed between calls for one unit: they are four times as many
                                * bytes as before, which take longer to read from memory than to compute again */
     MOST_TILES = 8 * TILE_ROWS,
@@ -94,6 +95,7 @@ static void prepare_filters(const winograd *v, int64_t group, int64_t filter, in
 {
     const gather *g = v->g;
     int64_t taps = g->taps_h * g->taps_w, pieces = lane_pieces(&v->cols), fold_h = v->rows.fold, fold_w = v->cols.fold;
+    int folded = fold_h * fold_w > 1;
     int64_t channel = first / v->views * pieces / fold_h;
     int64_t end_channel = smaller(g->channels, ceil_div(ceil_div(last, v->views) * pieces, fold_h));
     turn_filters(v, group, filter, channel, end_channel, turned);
@@ -101,12 +103,15 @@ static void prepare_filters(const winograd *v, int64_t group, int64_t filter, in
         round_filters(turned, (end_channel - channel) * taps);
     int64_t at[MOST_TAPS * MOST_TAPS];
     for (int64_t i = first; i < last; i++) {
-        for (int lane = 0; lane < VL; lane++, to += cols) {
-            int64_t place = lane / fold_w, piece = i / v->views * pieces + place, view = i % v->views;
-            if (lane == 0 || fold_h * fold_w > 1)
-                locate_taps(&v->rows, &v->cols, view / v->cols.views + piece % fold_h, view % v->cols.views + lane % fold_w, at);
-            if (place < pieces && piece < g->channels * fold_h)
-                transform_block(v, at, turned + (piece / fold_h - channel) * taps * VL, to, step);
+        int64_t before = i / v->views * pieces, view = i % v->views, row_view = view / v->cols.views, col_view = view % v->cols.views;
+        if (!folded)
+            locate_taps(&v->rows, &v->cols, row_view, col_view, at);
+        for (int64_t lane = 0; lane < VL; lane++, to += cols) {
+            int64_t place = folded ? lane / fold_w : lane, piece = before + place, c = folded ? piece / fold_h : piece;
+            if (folded)
+                locate_taps(&v->rows, &v->cols, piece % fold_h, lane % fold_w, at);
+            if (place < pieces && c < g->channels)
+                transform_block(v, at, turned + (c - channel) * taps * VL, to, step);
             else
                 for (int64_t point = 0; point < v->points; point++)
                     store(to + point * step, (vec){0});
@@ -375,7 +380,7 @@ static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wa
                           g->groups, g->channels, g->filters, g->weight_filter, g->weight_channel,
                           g->blocked * 4 + v->rows.ascends * 2 + v->cols.ascends}};
     int many = v->tiles > wanted;
-    if (many ? filter_bytes > KEPT_BYTES : !g->stored || filter_bytes > STORED_BYTES)
+    if (many ? filter_bytes > (g->stored ? MOST_KEPT_BYTES : KEPT_BYTES) : !g->stored || filter_bytes > STORED_BYTES)
         return (symc_form){0};
     return symc_form_of(g->stored, &key, filter_bytes, filter_bytes <= KEPT_BYTES && many ? SLOT_SHARED : -1);
 }
