@@ -10,7 +10,7 @@
  *   vecmath_f64.h      exp, log, tanh, sin ... of doubles
  *   vecmath_f32.h      the same of floats, and their inverses
  *   vecmath_angles.h   tan, hyperbolic functions and inverses of doubles
- *   vecmath_erf.h      erf, erfc of doubles
+ *   vecmath_erf.h      erf, erfc
  *   vecmath_pow.h      powers of doubles
  *   vecmath_doubles.h  powers and hyperbolic functions of floats, by way of doubles
  *   vecmath_special.h  rarely used functions, and the scalar forms

@@ -1,8 +1,8 @@
-/* Error functions of float64. The quotients of polynomials are those of FDLIBM (Sun Microsystems, 1993), whose licence
+/* Error functions. The quotients of polynomials of doubles are those of FDLIBM (Sun Microsystems, 1993), whose licence
  * allows to use, copy, modify and distribute them. */
 #ifndef SYMC_VECMATH_ERF_H
 #define SYMC_VECMATH_ERF_H
-#include "vecmath_f64.h"
+#include "vecmath_f32.h"
 
 #define VM_ERF_ONE_F64 8.45062911510467529297e-01 /* about erf(1), with few bits */
 
@@ -102,5 +102,76 @@ VM_INLINE v_f64 vm_erfc_f64(v_f64 x) {
 
 VM_ONE_LANE_1(erf, f64, double)
 VM_ONE_LANE_1(erfc, f64, double)
+
+/* Near zero erf(x) / x as a polynomial in x * x; farther out 1 - 1 / h(|x|)^8, h a polynomial too, whose power overflows
+ * only where the result is one. */
+VM_INLINE v_f32 vm_erf_f32(v_f32 x) {
+    v_f32 a = vm_abs_f32(x), z = a * a;
+    v_f32 p = vset1_f32(0x1.11702cp-14f);
+    VM_HORNER_F32(p, z, -0x1.8c5488p-11f);
+    VM_HORNER_F32(p, z, 0x1.50424ep-8f);
+    VM_HORNER_F32(p, z, -0x1.b76af6p-6f);
+    VM_HORNER_F32(p, z, 0x1.ce2374p-4f);
+    VM_HORNER_F32(p, z, -0x1.812702p-2f);
+    VM_HORNER_F32(p, z, 0x1.06eba6p-3f);
+    v_f32 h = vset1_f32(0x1.5c2218p-11f);
+    VM_HORNER_F32(h, a, -0x1.6891a8p-8f);
+    VM_HORNER_F32(h, a, 0x1.a3cef4p-6f);
+    VM_HORNER_F32(h, a, -0x1.c78774p-5f);
+    VM_HORNER_F32(h, a, 0x1.ca8f3ep-4f);
+    VM_HORNER_F32(h, a, 0x1.6f2c9ep-7f);
+    VM_HORNER_F32(h, a, 0x1.70e1f8p-3f);
+    VM_HORNER_F32(h, a, 0x1.fbba24p-1f);
+    h *= h, h *= h, h *= h;
+    v_f32 near = vfma_f32(p, a, a), far = 1.0f - 1.0f / h;
+    return vflip_f32(vselect_f32(vlt_f32(a, vset1_f32(1.15f)), near, far), vsign_f32(x));
+}
+
+/* A square and what is left of a^2; without fused operations it is the square of the upper half of a. */
+#if VM_AVX512_BUILTINS
+VM_INLINE v_f32 vsquare_f32(v_f32 a, v_f32 *rest) {
+    const v_f32 z = a * a;
+    *rest = vfma_f32(a, a, -z);
+    return z;
+}
+#elif VM_REGISTER == 32 && defined(__FMA__) && defined(__GNUC__) && !defined(__clang__)
+VM_INLINE v_f32 vsquare_f32(v_f32 a, v_f32 *rest) {
+    const v_f32 z = a * a;
+    *rest = __builtin_ia32_vfmaddps256(a, a, -z);
+    return z;
+}
+#else
+VM_INLINE v_f32 vsquare_f32(v_f32 a, v_f32 *rest) {
+    const v_f32 upper = (v_f32)((v_i32)a & (v_i32)vset1_u32(0xFFFFF000u));
+    *rest = (a - upper) * (a + upper);
+    return upper * upper;
+}
+#endif
+
+/* q exp(-a^2) for 0 <= a < 10.2 and q from 1/32 to 1; 2^n is so large that half of n may be added to the exponent of such
+ * small numbers too. */
+VM_INLINE v_f32 vby_exp_minus_square_f32(v_f32 q, v_f32 a) {
+    v_f32 rest, z = vsquare_f32(a, &rest), power = vpower_f32(z, -VM_LOG2E_F32), n = vexponent_of_f32(power);
+    v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), -z);
+    v_f32 r = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high) - rest;
+    return vraise_f32(vfma_f32(q, r + vexp_tail_f32(r), q), power);
+}
+
+/* exp(a^2) erfc(a) as s / (b s + r), b linear in a and the others polynomials: for large a, where Horner's rule adds up most
+ * rounding errors, those of s cancel and r hardly matters. Beyond 10.1 the result is zero. */
+VM_INLINE v_f32 vm_erfc_f32(v_f32 x) {
+    v_f32 a = vlimit_f32(vm_abs_f32(x), 10.19f);
+    v_f32 s = a + 0x1.bea5e6p+2f;
+    VM_HORNER_F32(s, a, 0x1.63f3eap+4f);
+    VM_HORNER_F32(s, a, 0x1.2cf2e8p+5f);
+    VM_HORNER_F32(s, a, 0x1.e56038p+4f);
+    v_f32 r = vset1_f32(0x1.bc0a86p-1f);
+    VM_HORNER_F32(r, a, 0x1.9257b8p+2f);
+    VM_HORNER_F32(r, a, 0x1.20b9f2p+4f);
+    VM_HORNER_F32(r, a, 0x1.e4ebecp+4f);
+    v_f32 b = vfma_f32(a, vset1_f32(0x1.c5be2ap+0f), vset1_f32(0x1.eab516p-11f));
+    v_f32 y = vby_exp_minus_square_f32(s / vfma_f32(b, s, r), a);
+    return vselect_f32(vlt_f32(x, vset1_f32(0.0f)), 2.0f - y, y);
+}
 
 #endif

@@ -34,18 +34,6 @@ VM_INLINE v_f32 vexp_core_f32(v_f32 x) {
     return vraise_f32(1.0f + (r + vexp_tail_f32(r)), n);
 }
 
-/* The same for -87 <= x <= 88, whose results are normal numbers: without an instruction for it, a power of two is added to the
- * exponent, from where the sum with VM_MAGIC_F32 has it. */
-VM_INLINE v_f32 vexp_normal_f32(v_f32 x) {
-#if VM_AVX512_BUILTINS
-    return vexp_core_f32(x);
-#else
-    v_f32 shifted = vfma_f32(x, vset1_f32(VM_LOG2E_F32), vset1_f32(VM_MAGIC_F32));
-    v_f32 r = vexp_rest_f32(x, shifted - VM_MAGIC_F32);
-    return (v_f32)((v_u32)(1.0f + (r + vexp_tail_f32(r))) + ((v_u32)shifted << 23));
-#endif
-}
-
 VM_INLINE v_f32 vm_exp_f32(v_f32 x) { return vexp_core_f32(vclamp_f32(x, -104.0f, 89.0f)); }
 
 VM_INLINE v_f32 vm_exp2_f32(v_f32 x) {
@@ -324,60 +312,6 @@ VM_INLINE v_f32 vm_arccos_f32(v_f32 x) {
     v_f32 middle = VM_PI_2_F32 - (s - VM_PI_2_LOW_F32);
     v_f32 edge = vselect_f32(left, VM_PI_F32 - (2.0f * s - 2.0f * VM_PI_2_LOW_F32), 2.0f * s);
     return vselect_f32(big, edge, middle);
-}
-
-/* Near zero erf(x) / x as a polynomial in x * x, farther out 1 - exp(-g(x)), g a polynomial too. */
-VM_INLINE v_f32 vm_erf_f32(v_f32 x) {
-    v_f32 a = vm_abs_f32(x), z = a * a, c = vclamp_f32(a, 0.0f, 4.0f);
-    v_f32 p = vset1_f32(0x1.58f084p-14f);
-    VM_HORNER_F32(p, z, -0x1.a918e4p-11f);
-    VM_HORNER_F32(p, z, 0x1.54a7d6p-8f);
-    VM_HORNER_F32(p, z, -0x1.b80b66p-6f);
-    VM_HORNER_F32(p, z, 0x1.ce2de6p-4f);
-    VM_HORNER_F32(p, z, -0x1.812742p-2f);
-    VM_HORNER_F32(p, z, 0x1.06eba8p-3f);
-    v_f32 g = vset1_f32(0x1.64ff44p-16f);
-    VM_HORNER_F32(g, c, -0x1.c9c7fcp-12f);
-    VM_HORNER_F32(g, c, 0x1.120586p-8f);
-    VM_HORNER_F32(g, c, -0x1.9bfe42p-6f);
-    VM_HORNER_F32(g, c, 0x1.bbaedcp-4f);
-    VM_HORNER_F32(g, c, 0x1.444132p-1f);
-    VM_HORNER_F32(g, c, 0x1.212916p+0f);
-    VM_HORNER_F32(g, c, -0x1.763d4cp-13f);
-    v_f32 near = vfma_f32(p, a, a), far = 1.0f - vexp_normal_f32(-g);
-    return vflip_f32(vselect_f32(vlt_f32(a, vset1_f32(0.94f)), near, far), vsign_f32(x));
-}
-
-/* exp(-a^2) for 0 <= a < 10.2: a^2 is the exact square of the upper half of a, and what is left of it. */
-VM_INLINE v_f32 vexp_minus_square_f32(v_f32 a) {
-    v_f32 power = vpower_f32(a * a, -VM_LOG2E_F32), n = vexponent_of_f32(power);
-    v_f32 upper = (v_f32)((v_i32)a & (v_i32)vset1_u32(0xFFFFF000u)), rest = (a - upper) * (a + upper);
-    v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), -(upper * upper));
-    v_f32 r = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high) - rest;
-    return vraise_f32(1.0f + (r + vexp_tail_f32(r)), power);
-}
-
-/* exp(a^2) erfc(a) (a + 2) as a polynomial in (a - 2) / (a + 2); beyond 10.1 the result is zero. `missing` is what the
- * reciprocal of a + 2 misses of itself. */
-VM_INLINE v_f32 vm_erfc_f32(v_f32 x) {
-    v_f32 a = vclamp_f32(vm_abs_f32(x), 0.0f, 10.19f), d = a + 2.0f, s = 1.0f / d;
-    v_f32 missing = vfma_f32(-s, d, vset1_f32(1.0f)) - (a - (d - 2.0f)) * s;
-    v_f32 q = (a - 2.0f) * s;
-    q = vfma_f32(q, missing, q);
-    v_f32 p = vset1_f32(0x1.24d91ap-14f);
-    VM_HORNER_F32(p, q, 0x1.8f1d20p-15f);
-    VM_HORNER_F32(p, q, -0x1.36aedep-11f);
-    VM_HORNER_F32(p, q, -0x1.b48a84p-11f);
-    VM_HORNER_F32(p, q, 0x1.916700p-9f);
-    VM_HORNER_F32(p, q, 0x1.a86a1ep-8f);
-    VM_HORNER_F32(p, q, -0x1.605952p-6f);
-    VM_HORNER_F32(p, q, -0x1.2a8800p-5f);
-    VM_HORNER_F32(p, q, 0x1.1e2dd8p-2f);
-    VM_HORNER_F32(p, q, -0x1.5fd386p-1f);
-    VM_HORNER_F32(p, q, 0x1.058672p+0f);
-    v_f32 y = p * s;
-    y = vfma_f32(y, missing, y) * vexp_minus_square_f32(a);
-    return vselect_f32(vlt_f32(x, vset1_f32(0.0f)), 2.0f - y, y);
 }
 
 #endif
