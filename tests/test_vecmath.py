@@ -10,7 +10,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from vecmath_library import CTYPES, DTYPES, FLOATS, TARGETS, build, edges, needs_compiler, require
+from vecmath_library import CTYPES, DTYPES, FLOATS, TARGETS, assemble, build, edges, needs_compiler, require
 
 pytestmark = [
     *needs_compiler,
@@ -34,6 +34,10 @@ def erf_like(function):
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
+
+
+def sigmoid_slope(x):
+    return np.exp(-abs(x)) / (1 + np.exp(-abs(x))) ** 2
 
 
 def softplus(x):
@@ -71,6 +75,7 @@ UNARY = {
     "gammaln": (erf_like(lambda x: mpmath.log(abs(mpmath.gamma(x)))), (1e-30, 1e5), (1e-300, 1e5), 1.0, 6.0),
     "digamma": (erf_like(lambda x: mpmath.psi(0, x)), (1e-3, 1e5), (1e-3, 1e9), 1.0, 4.0),
     "sigmoid": (sigmoid, (-104, 40), (-740, 60), 2.0, 2.5),
+    "sigmoid_slope": (sigmoid_slope, (-104, 104), (-740, 740), 4.0, 4.0),
     "softplus": (softplus, (-104, 1e5), (-740, 1e9), 2.0, 2.0),
     "sqrt": (np.sqrt, (1e-45, 3e38), (5e-324, 1.7e308), 0.5, 0.5),
     "rsqrt": (lambda x: 1 / np.sqrt(x), (1e-45, 3e38), (5e-324, 1.7e308), 1.5, 1.5),
@@ -161,6 +166,13 @@ def test_error_functions_of_floats_keep_their_bounds_everywhere(functions, name)
     assert error.max() <= bound, f"{name}({x[error.argmax()]!r}) is {error.max():.2f} units off"
     scalar = evaluate(functions, "s", name, x[:1000])
     np.testing.assert_array_equal(scalar, evaluate(functions, "v", name, x[:1000]))
+
+
+def test_a_kernel_with_sigmoid_and_its_slope_has_one_exponential(tmp_path):
+    text = "v_f32 f(v_f32 x) {{ return {}; }}"
+    alone = assemble(text.format("vm_sigmoid_f32(x)"), tmp_path)
+    both = assemble(text.format("vm_sigmoid_f32(x) + x * vm_sigmoid_slope_f32(x)"), tmp_path)
+    assert len(both) <= len(alone) + 16, "the exponential is computed twice"
 
 
 def pairs(name, t, rng, count=6000):

@@ -35,6 +35,11 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(np.asarray(x).dtype)
 
 
+def _sigmoid_slope(x: np.ndarray) -> np.ndarray:
+    e = np.exp(-np.abs(x))
+    return e / np.square(1 + e)
+
+
 def _softplus(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
@@ -119,6 +124,7 @@ FUNCTIONS: dict[str, Function] = {
     "rint": Function(np.rint, 1),
     "round_away": Function(_round_away, 1),
     "sigmoid": Function(_sigmoid, 1, costly=True),
+    "sigmoid_slope": Function(_sigmoid_slope, 1, costly=True),
     "softplus": Function(_softplus, 1, costly=True),
     "erf": Function(_through_libm("erf"), 1, costly=True),
     "erfc": Function(_through_libm("erfc"), 1, costly=True),

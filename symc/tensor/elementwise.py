@@ -251,7 +251,7 @@ tanh = elementwise(
 # 1 - y**2, which is wrong in all its digits where y is almost 1
 tanh_slope: Elementwise = elementwise(
     "tanh_slope",
-    lambda x: 4.0 * _sigmoid_slope_body(2.0 * x),
+    lambda x: 4.0 * call("sigmoid_slope", 2.0 * x),
     lambda x: 1 / np.square(np.cosh(x.astype("float64"))),
     lambda g, y, x: (g * (-2 * y * tanh(x)),),
     bounded_slope=True,
@@ -338,11 +338,6 @@ def _stable_softplus(x: np.ndarray) -> np.ndarray:
     return np.logaddexp(0, x.astype("float64"))
 
 
-def _sigmoid_slope_body(x: Expr) -> Expr:
-    q = call("sigmoid", -abs(x))  # at most one half, so that 1 - q keeps its digits
-    return q * (1.0 - q)
-
-
 sigmoid = elementwise(
     "sigmoid",
     lambda x: call("sigmoid", x),
@@ -357,7 +352,7 @@ sigmoid = elementwise(
 # y * (1 - y), which is wrong in all its digits where y is almost 1
 sigmoid_slope: Elementwise = elementwise(
     "sigmoid_slope",
-    _sigmoid_slope_body,
+    lambda x: call("sigmoid_slope", x),
     lambda x: 0.25 / np.square(np.cosh(0.5 * x.astype("float64"))),
     lambda g, y, x: (-(g * y * tanh(0.5 * x)),),
     bounded_slope=True,

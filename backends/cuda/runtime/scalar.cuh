@@ -117,6 +117,10 @@ SM2(fmod, fmod)
         S e = exp##F(-fabs##F(x));                                                                         \
         return (x < 0 ? e : (S)1) / (1 + e);                                                               \
     }                                                                                                      \
+    SX S sm_sigmoid_slope_##T(S x) {                                                                       \
+        S e = exp##F(-fabs##F(x));                                                                         \
+        return e / ((1 + e) * (1 + e));                                                                    \
+    }                                                                                                      \
     SX S sm_softplus_##T(S x) { return sx_max_##T((S)0, x) + log1p##F(exp##F(-fabs##F(x))); }              \
     /* Recurrence up to 10, then the asymptotic series (Abramowitz and Stegun 6.3.18); below zero by       \
      * reflection (6.3.7). */                                                                              \

@@ -148,8 +148,8 @@ VM_INLINE v_f32 vsquare_f32(v_f32 a, v_f32 *rest) {
 }
 #endif
 
-/* q exp(-a^2) for 0 <= a < 10.2 and q from 1/32 to 1; 2^n is so large that half of n may be added to the exponent of such
- * small numbers too. */
+/* q exp(-a^2) for 0 <= a < 10.2 and q from 1/32 to 1: half of n, at least -76, may be added to the exponents of such
+ * numbers too. */
 VM_INLINE v_f32 vby_exp_minus_square_f32(v_f32 q, v_f32 a) {
     v_f32 rest, z = vsquare_f32(a, &rest), power = vpower_f32(z, -VM_LOG2E_F32), n = vexponent_of_f32(power);
     v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), -z);

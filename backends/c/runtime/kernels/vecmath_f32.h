@@ -168,12 +168,25 @@ VM_INLINE v_f32 vm_tanh_f32(v_f32 x) {
     return vflip_f32(q, vsign_f32(x));
 }
 
-/* 1 / (1 + exp(-x)) with exp(-x) = (1 + w) g / h for powers of two, so that nothing overflows and small results underflow
- * gradually. */
+/* 1 / (1 + exp(-x)) is h / d, with exp(-x) = (1 + w) g / h for powers of two, so that nothing overflows and small
+ * results underflow gradually; what it lacks of one is rest / d. The slope is q - q^2 for the smaller of the two, at most
+ * one half, so that nothing cancels. A kernel with both functions computes d once. */
+VM_INLINE v_f32 vsigmoid_parts_f32(v_f32 x, v_f32 *h, v_f32 *rest) {
+    x = vclamp_f32(x, -104.0f, 104.0f);
+    v_f32 n = vpower_f32(x, -VM_LOG2E_F32), r = vexp_rest_f32(-x, vexponent_of_f32(n)), g = vratio_f32(n, h);
+    v_f32 w = r + vexp_tail_f32(r);
+    *rest = vfma_f32(g, w, g);
+    return vfma_f32(g, w, *h) + g;
+}
+
 VM_INLINE v_f32 vm_sigmoid_f32(v_f32 x) {
-    x = vclamp_f32(x, -104.0f, 89.0f);
-    v_f32 n = vpower_f32(x, -VM_LOG2E_F32), r = vexp_rest_f32(-x, vexponent_of_f32(n)), h, g = vratio_f32(n, &h);
-    return h / (vfma_f32(g, r + vexp_tail_f32(r), h) + g);
+    v_f32 h, rest, d = vsigmoid_parts_f32(x, &h, &rest);
+    return h / d;
+}
+
+VM_INLINE v_f32 vm_sigmoid_slope_f32(v_f32 x) {
+    v_f32 h, rest, d = vsigmoid_parts_f32(x, &h, &rest), q = vselect_f32(vlt_f32(h, rest), h, rest) / d;
+    return vfma_f32(-q, q, q);
 }
 
 VM_INLINE v_f32 vm_softplus_f32(v_f32 x) {

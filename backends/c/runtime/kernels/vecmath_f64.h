@@ -166,11 +166,23 @@ VM_INLINE v_f64 vm_tanh_f64(v_f64 x) {
 }
 
 /* As for floats, see there. */
-VM_INLINE v_f64 vm_sigmoid_f64(v_f64 x) {
-    x = vclamp_f64(x, -746.0, 710.0);
-    v_f64 n = vpower_f64(x, -VM_LOG2E_F64), k = vexponent_of_f64(n), h, g = vratio_f64(n, &h);
+VM_INLINE v_f64 vsigmoid_parts_f64(v_f64 x, v_f64 *h, v_f64 *rest) {
+    x = vclamp_f64(x, -746.0, 746.0);
+    v_f64 n = vpower_f64(x, -VM_LOG2E_F64), k = vexponent_of_f64(n), g = vratio_f64(n, h);
     v_f64 r = vfma_f64(k, vset1_f64(-VM_LN2_LOW_F64), vfma_f64(k, vset1_f64(-VM_LN2_HIGH_F64), -x));
-    return h / (vfma_f64(g, r + vexp_tail_f64(r), h) + g);
+    v_f64 w = r + vexp_tail_f64(r);
+    *rest = vfma_f64(g, w, g);
+    return vfma_f64(g, w, *h) + g;
+}
+
+VM_INLINE v_f64 vm_sigmoid_f64(v_f64 x) {
+    v_f64 h, rest, d = vsigmoid_parts_f64(x, &h, &rest);
+    return h / d;
+}
+
+VM_INLINE v_f64 vm_sigmoid_slope_f64(v_f64 x) {
+    v_f64 h, rest, d = vsigmoid_parts_f64(x, &h, &rest), q = vselect_f64(vlt_f64(h, rest), h, rest) / d;
+    return vfma_f64(-q, q, q);
 }
 
 VM_INLINE v_f64 vm_softplus_f64(v_f64 x) {
@@ -242,7 +254,7 @@ VM_INLINE v_f64 vm_cos_f64(v_f64 x) {
 }
 
 #define VM_F64_VECTOR(X) X(exp) X(exp2) X(expm1) X(log) X(log2) X(log10) X(log1p) X(sin) X(cos) X(tanh) X(sigmoid) \
-    X(softplus) X(sqrt) X(rsqrt) X(floor) X(ceil) X(trunc) X(rint) X(round_away) X(abs)
+    X(sigmoid_slope) X(softplus) X(sqrt) X(rsqrt) X(floor) X(ceil) X(trunc) X(rint) X(round_away) X(abs)
 #define VM_DEFINE(NAME) VM_ONE_LANE_1(NAME, f64, double)
 VM_F64_VECTOR(VM_DEFINE)
 #undef VM_DEFINE
