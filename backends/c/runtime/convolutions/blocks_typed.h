@@ -225,21 +225,6 @@ typedef void block_kernel(int64_t steps, int64_t left, const block_step *list, c
 
 enum { LANES = VL < 4 ? VL : 4 }; /* at a time, of a step */
 
-/* Adds the products of one lane of each row of A and a row of B. */
-INLINE void multiply_lane(int rows, int vecs, int pixel, const real *a, const real *b, vec sum[TILE_ROWS][2])
-{
-    vec bk[2];
-    UNROLL
-    for (int v = 0; v < vecs; v++)
-        bk[v] = load(b + v * VL);
-    UNROLL
-    for (int r = 0; r < rows; r++) {
-        UNROLL
-        for (int v = 0; v < vecs; v++)
-            sum[r][v] += a[r * pixel * VL] * bk[v];
-    }
-}
-
 INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, int64_t left, const block_step *list,
                            const real *a, const real *b, real *c, int64_t ldc, int accumulate, const real *fetch)
 {
@@ -263,14 +248,14 @@ INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, int64_t
                 __builtin_prefetch(fetch + k * VL, 0, 2);
                 if (whole_lines && rows > VL / 2)
                     __builtin_prefetch(next + k * pixel * VL);
-                multiply_lane(rows, vecs, pixel, p + k, w + k * vecs * VL, sum);
+                add_row_products(rows, vecs, p + k, pixel * VL, w + k * vecs * VL, sum);
             }
         }
     }
     if (whole < steps) {
         const real *p = a + list[whole].a, *w = b + list[whole].b * vecs * VL;
         for (int64_t i = 0; i < left; i++, p++, w += vecs * VL)
-            multiply_lane(rows, vecs, pixel, p, w, sum);
+            add_row_products(rows, vecs, p, pixel * VL, w, sum);
     }
     UNROLL
     for (int r = 0; r < rows; r++) {

@@ -84,18 +84,8 @@ INLINE void sum_area(int rows, int vecs, const area *s, const real *a, const rea
     }
     for (int64_t y = 0; y < s->high; y++, a += s->a_row) {
         const real *p = a;
-        for (int64_t x = 0; x < s->wide; x++, p += a_col, b += TILE_COLS) {
-            vec bk[2];
-            UNROLL
-            for (int v = 0; v < vecs; v++)
-                bk[v] = load(b + v * VL);
-            UNROLL
-            for (int r = 0; r < rows; r++) {
-                UNROLL
-                for (int v = 0; v < vecs; v++)
-                    sum[r][v] += p[r] * bk[v];
-            }
-        }
+        for (int64_t x = 0; x < s->wide; x++, p += a_col, b += TILE_COLS)
+            add_row_products(rows, vecs, p, 1, b, sum);
     }
     UNROLL
     for (int r = 0; r < rows; r++) {

@@ -27,6 +27,21 @@
 HIDDEN void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b,
                           int64_t b_step, real *c, int64_t ldc, int accumulate, const plain_rows *end, const real *ahead);
 
+/* Adds the products of `rows` elements of A, `a_step` apart, and up to two vectors of B. */
+INLINE void add_row_products(int rows, int vecs, const real *a, int64_t a_step, const real *b, vec sum[TILE_ROWS][2])
+{
+    vec bk[2];
+    UNROLL
+    for (int v = 0; v < vecs; v++)
+        bk[v] = load(b + v * VL);
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            sum[r][v] += a[r * a_step] * bk[v];
+    }
+}
+
 /* The elements that a step of a sum begins with, in operands that are not packed for one tile. */
 typedef struct {
     int64_t a, b;

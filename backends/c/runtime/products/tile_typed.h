@@ -22,17 +22,8 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
             sum[r][v] = (vec){0};
     }
     for (; k > 0; k--, ahead += VL) {
-        vec bk[2];
         __builtin_prefetch(ahead, 0, 2);
-        UNROLL
-        for (int v = 0; v < vecs; v++)
-            bk[v] = load(b + v * VL);
-        UNROLL
-        for (int r = 0; r < rows; r++) {
-            UNROLL
-            for (int v = 0; v < vecs; v++)
-                sum[r][v] += a[r] * bk[v];
-        }
+        add_row_products(rows, vecs, a, 1, b, sum);
         a += a_step;
         b += b_step;
     }
