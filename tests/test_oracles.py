@@ -28,7 +28,7 @@ ELSEWHERE = {
 """Public names that are no functions from values to values, and where their tests are."""
 
 NO_VALUES = {
-    "__bool__", "__float__", "__int__", "__array__", "__contains__", "__setitem__", "eval",
+    "__bool__", "__float__", "__int__", "__index__", "__array__", "__contains__", "__setitem__", "eval",
 }  # fmt: skip
 """Methods that refuse, or that run a graph instead of building one: tests/test_errors.py and tests/test_function.py."""
 
