@@ -408,3 +408,9 @@ def test_errors_belong_to_symc_and_to_pythons_own_kinds():
     )
     for kind in (ShapeError, DTypeError, GuardError, DisconnectedInputError, MissingInputError, UnusedInputError):
         assert issubclass(kind, SymcError)
+
+
+def test_a_variable_is_no_int_for_pythons_own_range():
+    n = T.iscalar("n")
+    with pytest.raises(TypeError, match=r"no int while the graph is built(.|\n)*n: int32(.|\n)*use arange\(n\)"):
+        range(n)
