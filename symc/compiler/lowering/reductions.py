@@ -300,7 +300,8 @@ class Reductions(Accumulators):
                 partial(v)
 
         self.lane_index = var("i")
-        self.terms = self._extent(self.inner[0], piece)
+        if self.beside:
+            self.terms = self._extent(self.inner[0], piece)
         for phase in range(self.phases()):
             reductions = self.reductions_at(phase)
             stores = self.stores_at(phase)
