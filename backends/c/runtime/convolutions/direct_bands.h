@@ -113,7 +113,7 @@ static void hand_on_pixels(const direct *z, int64_t image, int64_t block, const 
     int64_t place = image * blocks(z) + block, first = b->first_row / z->pool_h * out_w + b->first_col / z->pool_w;
     width /= z->pool_w;
     if (z->pool_h * z->pool_w > 1) {
-        pool_pixels(z->pool_h, z->pool_w, pitch, rows, width, pixels);
+        pool_pixels(2, z->pool_h, z->pool_w, pitch, rows, width, pixels);
         pitch = width;
     }
     if (pitch == out_w)

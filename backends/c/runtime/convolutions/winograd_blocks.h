@@ -4,7 +4,7 @@
 #ifndef SYMC_WINOGRAD_BLOCKS_H
 #define SYMC_WINOGRAD_BLOCKS_H
 
-#include "pooled_pixels.h"
+#include "paired.h"
 #include "winograd_tiles.h"
 
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
@@ -62,7 +62,7 @@ static void put_blocks(const winograd *v, const tile_unit *u, int64_t block, con
         int64_t pitch = wide;
         if (g->pool_h * g->pool_w > 1) {
             high /= g->pool_h, wide /= g->pool_w, row /= g->pool_h, col /= g->pool_w, pitch = wide;
-            pool_pixels(g->pool_h, g->pool_w, all, high, wide, pixels);
+            pool_pixels(2, g->pool_h, g->pool_w, all, high, wide, pixels);
         }
         for (int64_t y = 0; y < high && wide > 0; y++)
             finish_pixels(g->epilogue, g->out, pixels + y * pitch * PIXEL_LANES, run.image * blocks(v) + block, out_h * out_w,

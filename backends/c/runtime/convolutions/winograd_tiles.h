@@ -7,6 +7,7 @@
 #include "winograd.h"
 
 #include "blocks.h"
+#include "pooled_pixels.h"
 #include "winograd_units.h"
 
 enum {
@@ -181,32 +182,15 @@ INLINE int64_t run_wide(const winograd *v, const tile_run *run)
     return smaller(run->count * form_out(run->cols, v->cols.taps), v->g->out_w - tile_result(&v->cols, run->col));
 }
 
-/* The maxima of windows of `pixels`, whose rows are `pitch` pixels apart, take their place; `wide` in each of `high` rows. */
-INLINE void pool_lanes(int64_t pool_h, int64_t pool_w, int64_t pitch, int64_t high, int64_t wide, real *pixels)
-{
-    real *to = pixels;
-    for (int64_t y = 0; y < high; y++)
-        for (int64_t x = 0; x < wide; x++, to += VL) {
-            const real *from = pixels + (y * pool_h * pitch + x * pool_w) * VL;
-            vec most = load(from);
-            UNROLL
-            for (int64_t r = 0; r < pool_h; r++)
-                UNROLL
-                for (int64_t s = 0; s < pool_w; s++)
-                    most = larger_or_nan(most, load(from + (r * pitch + s) * VL));
-            store(to, most);
-        }
-}
-
-/* The same of a run of tiles, with its place among the results, all of which become those of windows. */
+/* The maxima of windows of a run of tiles take its place, and its place among the results becomes one of windows. */
 static void pool_run(const gather *g, int64_t *row, int64_t *col, int64_t *high, int64_t *wide, real *pixels)
 {
     int64_t pool_h = g->pool_h, pool_w = g->pool_w, pitch = *wide;
     *row /= pool_h, *col /= pool_w, *high /= pool_h, *wide /= pool_w;
     if (pool_h == 2 && pool_w == 2)
-        pool_lanes(2, 2, pitch, *high, *wide, pixels);
+        pool_pixels(1, 2, 2, pitch, *high, *wide, pixels);
     else
-        pool_lanes(pool_h, pool_w, pitch, *high, *wide, pixels);
+        pool_pixels(1, pool_h, pool_w, pitch, *high, *wide, pixels);
 }
 
 /* VL filters from `filter` on: sums by point, `step` apart, and tile, `cols` apart, to planes. */

@@ -327,8 +327,8 @@ static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wa
 {
     const gather *g = v->g;
     symc_form_key key = {g->weights, FORM_WINOGRAD,
-                         {VL, (v->rows.fold * 8 + v->cols.fold) * 64 + v->rows.taps * 8 + v->cols.taps, v->rows.step << 32 | v->cols.step, g->taps_h << 32 | g->taps_w,
-                          g->groups, g->channels, g->filters, g->weight_filter, g->weight_channel,
+                         {VL, (v->rows.fold * 8 + v->cols.fold) * 64 + v->rows.taps * 8 + v->cols.taps,
+                          v->rows.step << 32 | v->cols.step, g->taps_h << 32 | g->taps_w, g->groups, g->channels, g->filters, g->weight_filter, g->weight_channel,
                           g->blocked * 4 + v->rows.ascends * 2 + v->cols.ascends}};
     int many = v->tiles > wanted;
     if (many ? filter_bytes > (g->stored ? MOST_KEPT_BYTES : KEPT_BYTES) : !g->stored || filter_bytes > STORED_BYTES)
