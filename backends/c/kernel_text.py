@@ -8,6 +8,7 @@ from dataclasses import replace
 from symc.config import config
 from symc.loops.expr import Expr, call, index, maximum, names_in, parts, var
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, Epilogue, For, If, Kernel, Let, Load, Statement, Store
+from symc_backends.c.ahead import is_large, rows_ahead
 from symc_backends.c.blocks import emit_blocks
 from symc_backends.c.bursts import SHORT, emit_bursts, is_reduction, scattered_loads
 from symc_backends.c.dialect import CTYPE, C
@@ -110,6 +111,7 @@ class KernelText:
         self.slots = scratch_slots(kernel)
         self.sizes = {f"b{k}": size for k, size in kernel.sizes.items() if size.op != "const" or size.value <= LARGEST}
         self.narrow: NarrowLoads | None = None  # those of the loop that is being written
+        self.ahead: dict[Load, str] = {}  # the variables with distances
         self.without_vectors = config.isa == "scalar"
         self.streamed = {} if self.without_vectors else streamed_buffers(kernel, unread)
 
@@ -278,7 +280,18 @@ class KernelText:
         if together is not None:
             return together
         head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
-        return [head, *self.block(s.body, seen), "}"]
+        return [*self._distances(s), head, *self.block(s.body, seen), "}"]
+
+    def _distances(self, rows: For) -> list[str]:
+        """C in front of a loop over rows that defines how far ahead they are fetched."""
+        if self.without_vectors:
+            return []
+        lines = []
+        for load, distance in rows_ahead(rows, {f"b{k}" for k in range(len(self.kernel.buffers))}).items():
+            name = self.ahead[load] = f"ahead{len(self.ahead)}_"
+            large = is_large(self.kernel, C.scalar)
+            lines.append(f"const int64_t {name} = {large} ? {C.scalar(distance)} : 0; (void){name};")
+        return lines
 
     def _jammed(self, s: For, seen: list[Statement]) -> list[str] | None:
         given = {f"b{k}" for k in range(len(self.kernel.buffers))}
@@ -301,7 +314,10 @@ class KernelText:
         """A simd loop with vectors; element by element, if it reads at computed positions from very large memory."""
         loads = [] if self.narrow is not None else scattered_loads(s, self.sizes)
         if not loads:
-            return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed, self.narrow)
+            ahead = {one: self.ahead[one] for one in s.body if isinstance(one, Load) and one in self.ahead}
+            return emit_simd(
+                s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed, self.narrow, ahead
+            )
         narrow = self.narrow = NarrowLoads(s, {one.buffer: self.sizes[one.buffer] for one in loads}, C.scalar)
 
         def block(body: Sequence[Statement], arrays: dict[str, str], variables: dict[str, str]) -> list[str]:
@@ -330,7 +346,7 @@ class KernelText:
 
         def loop() -> list[str]:
             head = f"for (int64_t {s.index} = begin_; {s.index} < end_; {s.index}++) {{"
-            return [head, *self.block(s.body, seen), "}"]
+            return [*self._distances(s), head, *self.block(s.body, seen), "}"]
 
         return self._task(loop, C.scalar(s.extent), C.scalar(chunk_grain(s)), seen)
 

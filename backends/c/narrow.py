@@ -23,7 +23,7 @@ from symc.loops.expr import ZERO, Expr, names_in, substituted
 from symc.loops.ir import For, Let, Load
 from symc_backends.c.dialect import TAG
 
-__all__ = ["LARGEST", "SUFFIXES", "Narrow", "NarrowLoads", "block_names"]
+__all__ = ["COMPARISONS", "LARGEST", "SUFFIXES", "Narrow", "NarrowLoads", "block_names"]
 
 LARGEST = 2**31 - 1
 """The largest number of elements of memory whose positions have 32 bits."""

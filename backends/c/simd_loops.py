@@ -7,7 +7,7 @@ to an element has several accumulators; one that stores past the caches begins i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from symc.graph.dtypes import BITS
@@ -42,15 +42,17 @@ def emit_simd(
     is_register: Callable[[str], bool],
     streamed: Collection[str] = (),
     loads: NarrowLoads | None = None,
+    ahead: Mapping[Load, str] | None = None,
 ) -> list[str]:
     """Generate C lines for a simd loop.
 
     ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` returns a buffer's address, ``dtype_of(buffer)`` its
     dtype, and ``is_register(buffer)`` whether it is a single element in a C variable. Stores to the buffers in
     ``streamed`` pass the caches where a C variable says so, see ``symc_backends.c.streaming``. ``loads`` are those at
-    computed positions, see ``symc_backends.c.narrow``.
+    computed positions, see ``symc_backends.c.narrow``, and ``ahead`` has C variables for those that fetch what is as far
+    ahead, see ``symc_backends.c.ahead``.
     """
-    return _SimdLoop(loop, scalar, pointer, dtype_of, streamed, loads).lines(is_register)
+    return _SimdLoop(loop, scalar, pointer, dtype_of, streamed, loads, ahead or {}).lines(is_register)
 
 
 class _SimdLoop:
@@ -74,8 +76,10 @@ class _SimdLoop:
         dtype_of: Callable[[str], str],
         streamed: Collection[str],
         loads: NarrowLoads | None,
+        ahead: Mapping[Load, str],
     ) -> None:
         self.loop = loop
+        self.ahead = ahead
         self.scalar = scalar
         self.pointer = pointer
         self.streamed = streamed
@@ -137,11 +141,20 @@ class _SimdLoop:
         """The loop up to ``stop`` over groups of ``copies`` vectors."""
         i = self.loop.index
         step = f"{copies} * {LANES}" if copies > 1 else LANES
-        inside: list[str] = []
+        inside = self._fetches(copies)
         for copy in range(copies):
             inside += ["{" if copy == 0 else f"{{ const int64_t i_{copy} = {i} + {copy} * {LANES};"]
             inside += [*self.body(copy, False, i if copy == 0 else f"i_{copy}"), "}"]
         return [f"for (; {i} + {step} <= {stop}; {self._advance(step)}) {{", *inside, "}"]
+
+    def _fetches(self, copies: int) -> list[str]:
+        """C that asks for elements which are read later than those of ``copies`` vectors."""
+        lines = []
+        for s, distance in self.ahead.items():
+            first = f"{self.pointer(s.buffer)} + {self.scalar(s.index)} + {distance}"
+            each = (f"vfetch_{TAG[s.dtype]}({first}, {copy});" for copy in range(copies))
+            lines.append(f"if ({distance}) {{ {' '.join(each)} }}")
+        return lines
 
     def _plain(self) -> list[str]:
         alternating = not self.registers and _is_long(self.loop)
@@ -174,6 +187,7 @@ class _SimdLoop:
         for copy in range(INTERLEAVED):
             lines.append(f"const int64_t {i}_{copy} = {i} + {copy} * {LANES};")
             copies.append([names.sub(rf"\1_{copy}", line) for line in self.body(0, False, f"{i}_{copy}")])
+        lines += self._fetches(INTERLEAVED)
         return [*lines, *(line for same in zip(*copies) for line in same), "}"]
 
 

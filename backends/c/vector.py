@@ -10,16 +10,18 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from symc.graph.dtypes import BITS, HALF
-from symc.loops.expr import Expr, coefficient, names_in, substituted, var
+from symc.loops.expr import ZERO, Expr, call, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import combine, in_pieces, vector_identity
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, vector_call
-from symc_backends.c.narrow import Narrow, NarrowLoads
+from symc_backends.c.narrow import COMPARISONS, Narrow, NarrowLoads
 from symc_backends.c.pieces import is_piecewise, jumps, steps
 
 __all__ = ["VectorBody", "can_vectorise", "is_affine"]
 
 
+LARGEST_STEP = 1 << 20
+"""The largest difference between neighbouring lanes of integers that are compared in 32 bits."""
 CROSSED = 12
 """The largest number of rows of which a vector has elements in turn."""
 
@@ -89,6 +91,10 @@ class VectorBody:
             return Value(self.scalar(e), False)
         if e.op == "cast":
             return self._cast(e)
+        if e.op in COMPARISONS and e.args[0].dtype == "int64":
+            counted = self._comparison_of_counters(e)
+            if counted is not None:
+                return counted
         args = [self.value(a) for a in e.args]
         if e.op == "select":
             return self._select(e, args)
@@ -136,6 +142,18 @@ class VectorBody:
         x, y = self.vector(a, e.dtype), self.vector(b, e.dtype)
         c = self.vector(condition, "bool", MASK[e.dtype])  # C has no ?: on vectors: broadcast a uniform condition
         return Value(f"vselect_{TAG[e.dtype]}({c}, {x}, {y})", True)
+
+    def _comparison_of_counters(self, e: Expr) -> Value | None:
+        """A comparison of integers that the lanes count up: of the numbers of the lanes with one number, in 32 bits."""
+        a, b = (substituted(x, self.definitions) for x in e.args)
+        if not (is_affine(a) and is_affine(b) and self._follows_lanes(a) and self._follows_lanes(b)):
+            return None
+        steps = call("sub", *(coefficient(x, self.loop.index) or ZERO for x in (a, b)))
+        if steps.op != "const" or not 0 < abs(steps.value) <= LARGEST_STEP:
+            return None
+        first, other = (self.scalar(substituted(x, {self.loop.index: var(self.position)})) for x in (a, b))
+        lanes = "viota_i32()" if steps.value == 1 else f"(viota_i32() * {steps.value})"
+        return Value(f"v{e.op}_i32({lanes}, vset1_i32(sx_apart({other}, {first})))", True, "i32")
 
     def _cast(self, e: Expr) -> Value:
         (source,) = e.args

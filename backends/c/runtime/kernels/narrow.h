@@ -2,12 +2,10 @@
 #ifndef SYMC_NARROW_H
 #define SYMC_NARROW_H
 
-#include "vecmath.h"
+#include "support.h"
 
-/* Numbers beyond 2^30 become 2^30 or -2^30, which leaves room for sums.  Floats beyond the range of int64_t, and NaN, become
- * what their conversion to int64_t does: negative. */
-#define VM_FAR (1 << 30)
-static inline int32_t sx_limited(int64_t x) { return (int32_t)(x > VM_FAR ? VM_FAR : x < -VM_FAR ? -VM_FAR : x); }
+/* Vectors limited as sx_limited does.  Floats beyond the range of int64_t, and NaN, become what their conversion to int64_t
+ * does: negative. */
 VM_INLINE v_i32 vlimited_i64(v_i64 x) {
     return vcast_i64_i32(vmax_i64(vmin_i64(x, vset1_i64(VM_FAR)), vset1_i64(-VM_FAR)));
 }

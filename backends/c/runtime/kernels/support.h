@@ -3,6 +3,15 @@
 #define SYMC_SUPPORT_H
 #include "vecmath.h"
 
+/* Numbers beyond 2^30 become 2^30 or -2^30, which leaves room for sums in 32 bits. */
+#define VM_FAR (1 << 30)
+static inline int32_t sx_limited(int64_t x) { return (int32_t)(x > VM_FAR ? VM_FAR : x < -VM_FAR ? -VM_FAR : x); }
+/* a - b, limited: the number of a lane compares with it as b plus that number does with a. */
+static inline int32_t sx_apart(int64_t a, int64_t b) {
+    int64_t d;
+    return __builtin_sub_overflow(a, b, &d) ? (a < b ? -VM_FAR : VM_FAR) : sx_limited(d);
+}
+
 #define SX_EXTREMA(T, S)                                                                  \
     static inline S sx_min_##T(S a, S b) { return b != b ? b : b < a ? b : a; }           \
     static inline S sx_max_##T(S a, S b) { return b != b ? b : b > a ? b : a; }
