@@ -22,8 +22,10 @@ __all__ = ["is_large", "rows_ahead"]
 
 AHEAD = 16384
 """The least distance in bytes: what a core reads from memory while one line is on its way, several times over."""
-CACHED = 1 << 20
-"""The bytes that a core's own cache may hold: a kernel that reads and writes fewer fetches nothing."""
+CACHED = 4 << 20
+"""The bytes that the cores' own caches may hold: a kernel that reads and writes fewer fetches nothing."""
+LONG = 1 << 17
+"""The bytes of a row that is too long for them: each loop over it reads memory."""
 WASTE = 8
 """Rows that are not one behind the other are fetched if there are this many times more than are fetched in vain."""
 
@@ -43,38 +45,45 @@ def rows_ahead(rows: For, given: Collection[str]) -> dict[Load, Expr]:
     loaded = varying(rows.index, rows.body) & {s.name for s in rows.body if isinstance(s, Load)}
     lets = {s.name: s.value for s in rows.body if isinstance(s, Let) and is_affine(s.value)}
     found = {}
-    for last in _last_loads(rows, given):
-        place = substituted(last.load.index, lets)
+    for read in _reads(rows, given):
+        place = substituted(read.load.index, lets)
         if not loaded.isdisjoint(names_in(place)):
             continue
-        distance = _distance(place, rows, last)
+        distance = _distance(place, rows, read)
         if distance is not None:
-            found[last.load] = distance
+            found[read.load] = distance
     return found
 
 
-class _Last(NamedTuple):
-    """The last load of a row's elements, by the loop ``lanes``; whether it is the only one."""
+class _Read(NamedTuple):
+    """The loop ``lanes`` in which a row's elements are fetched as they are loaded; whether they are loaded once."""
 
     load: Load
     lanes: For
     alone: bool
 
 
-def _last_loads(rows: For, given: Collection[str]) -> Iterator[_Last]:
-    """The last loads of the elements of rows; one that is not the last does not count."""
-    found: dict[str, list[tuple[Expr, _Last]]] = {}
+def _reads(rows: For, given: Collection[str]) -> Iterator[_Read]:
+    """The last reduction that loads the elements of a row, unless it is the first of several loops; then the last."""
+    found: dict[str, list[tuple[Expr, list[_Read]]]] = {}
     for lanes in rows.body:
         if not isinstance(lanes, For) or lanes.kind != "simd":
             continue
         for s in lanes.body:
             if isinstance(s, Load) and s.buffer in given and _is_row(s, lanes):
                 place = substituted(s.index, {lanes.index: var("lane_")})
-                others = [one for one in found.get(s.buffer, []) if not one[0].same(place)]
-                alone = len(others) == len(found.get(s.buffer, []))
-                found[s.buffer] = [*others, (place, _Last(s, lanes, alone))]
+                many = found.setdefault(s.buffer, [])
+                same = next((reads for other, reads in many if other.same(place)), None)
+                if same is None:
+                    many.append((place, same := []))
+                same.append(_Read(s, lanes, not same))
     for many in found.values():
-        yield from (last for _, last in many if not last.alone or _is_reduction(last.lanes))
+        for _, reads in many:
+            later = [read for read in reads[1:] if _is_reduction(read.lanes)]
+            if len(reads) > 1:
+                yield later[-1] if later else reads[-1]
+            elif _is_reduction(reads[0].lanes):
+                yield reads[0]
 
 
 def _is_row(s: Load, lanes: For) -> bool:
@@ -88,16 +97,19 @@ def _is_reduction(lanes: For) -> bool:
     return any(isinstance(s, Accumulate) and lanes.index not in names_in(s.index) for s in lanes.body)
 
 
-def _distance(place: Expr, rows: For, last: _Last) -> Expr | None:
+def _distance(place: Expr, rows: For, read: _Read) -> Expr | None:
     """The distance; None if all rows have the same elements, or if others lie between them and rows are too few."""
-    least = AHEAD // np.dtype(last.load.dtype).itemsize
-    differing, step, length = varying(rows.index, rows.body), coefficient(place, rows.index), last.lanes.extent
+    least = AHEAD // np.dtype(read.load.dtype).itemsize
+    differing, step, length = varying(rows.index, rows.body), coefficient(place, rows.index), read.lanes.extent
     if differing.isdisjoint(names_in(place)):
         return None
-    inside = {s.name for s in rows.body if isinstance(s, (Let, Load))}
+    inside = {rows.index, *(s.name for s in rows.body if isinstance(s, (Let, Load)))}
     if step is None or rows.index not in names_in(place) or not inside.isdisjoint(names_in(step) | names_in(length)):
         return index(least)  # ranges of one long row
     many = maximum(call("floordiv", length + (least - 1), maximum(length, ONE)), ONE)
-    if step.same(length):
-        return many * step
-    return call("select", rows.extent >= many * WASTE, many * step, index(0))
+    following = many * step
+    if not step.same(length):
+        following = call("select", rows.extent >= many * WASTE, following, index(0))
+    elif read.alone:
+        return index(least)
+    return call("select", length * np.dtype(read.load.dtype).itemsize > LONG, index(least), following)

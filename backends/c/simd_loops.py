@@ -49,8 +49,8 @@ def emit_simd(
     ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` returns a buffer's address, ``dtype_of(buffer)`` its
     dtype, and ``is_register(buffer)`` whether it is a single element in a C variable. Stores to the buffers in
     ``streamed`` pass the caches where a C variable says so, see ``symc_backends.c.streaming``. ``loads`` are those at
-    computed positions, see ``symc_backends.c.narrow``, and ``ahead`` has C variables for those that fetch what is as far
-    ahead, see ``symc_backends.c.ahead``.
+    computed positions, see ``symc_backends.c.narrow``; ``ahead`` names a C variable for each load that fetches what is
+    as far ahead, see ``symc_backends.c.ahead``.
     """
     return _SimdLoop(loop, scalar, pointer, dtype_of, streamed, loads, ahead or {}).lines(is_register)
 
