@@ -42,7 +42,7 @@ def rows_ahead(rows: For, given: Collection[str]) -> dict[Load, Expr]:
 
     ``given`` are the buffers of the kernel: scratch memory is not fetched.
     """
-    loaded = varying(rows.index, rows.body) & {s.name for s in rows.body if isinstance(s, Load)}
+    loaded = _loaded(rows)
     lets = {s.name: s.value for s in rows.body if isinstance(s, Let) and is_affine(s.value)}
     found = {}
     for read in _reads(rows, given):
@@ -52,6 +52,15 @@ def rows_ahead(rows: For, given: Collection[str]) -> dict[Load, Expr]:
         distance = _distance(place, rows, read)
         if distance is not None:
             found[read.load] = distance
+    return found
+
+
+def _loaded(rows: For) -> set[str]:
+    """The names of values that depend on what an iteration loads before its inner loops: places that do not follow."""
+    found: set[str] = set()
+    for s in rows.body:
+        if isinstance(s, Load) or isinstance(s, Let) and not found.isdisjoint(names_in(s.value)):
+            found.add(s.name)
     return found
 
 
