@@ -10,6 +10,8 @@ enum {
     MOST_ROWS = 512,           /* rows added to sums of `real` before these are added to sums of doubles */
     SAME_SETS = 1 << 12,       /* the distance of rows, in bytes, that take each other's places in the first level cache */
     MOST_VECTORS = 512,        /* vectors likewise: a long sum in float32 loses digits */
+    FORESEEN = 1 << 13,        /* the bytes of a row that is read for long enough for the processor to foresee them */
+    UNCACHED = 1 << 24,        /* the bytes of a matrix from which on it is read from memory */
     SHORT_ROW = 16 * VL        /* the sums of the lanes of a longer row take less time than its elements */
 };
 
@@ -20,6 +22,7 @@ typedef struct {
     int accumulate;
     real *packed; /* x without the gaps */
     real *parts;  /* sums of MOST_ROWS rows each */
+    int64_t ahead; /* the distance to the elements that are fetched meanwhile: those of the next rows; or 0 */
     int64_t width, blocks; /* of the columns of a task; tasks for each row of parts */
 } job;
 
@@ -37,6 +40,13 @@ INLINE void add_dots(const job *g, double *total, int64_t row, int rows, int64_t
     const real *a = g->a + row * g->lda, *x = g->x;
     int64_t j = first;
     for (; j + 2 * VL <= last; j += 2 * VL) {
+        if (g->ahead) {
+            UNROLL
+            for (int r = 0; r < rows; r++) {
+                __builtin_prefetch(a + r * g->lda + j + g->ahead);
+                __builtin_prefetch(a + r * g->lda + j + VL + g->ahead);
+            }
+        }
         UNROLL
         for (int r = 0; r < rows; r++) {
             sum[r][0] += load(a + r * g->lda + j) * load(x + j);
@@ -229,6 +239,9 @@ void FN(symc_gemv)(int trans, int64_t n, int64_t k, const real *a, int64_t lda, 
 {
     job g = {.n = n, .k = k, .lda = lda, .x_step = x_step, .y_step = y_step, .a = a, .x = x, .y = y};
     g.accumulate = accumulate;
+    const int64_t row_bytes = k * (int64_t)sizeof(real);
+    if (row_bytes <= FORESEEN && n * row_bytes >= UNCACHED)
+        g.ahead = 4 * lda;
     if (x_step != 1) {
         g.packed = symc_scratch(SLOT_SHARED, k * sizeof(real));
         symc_parallel(pack_x, &g, k, k);
