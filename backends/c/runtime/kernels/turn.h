@@ -85,7 +85,12 @@ VM_ALL_TYPES(VM_DEFINE_TURN)
         int64_t c = 0;                                                                                                 \
         for (; c + VM_LANES <= columns; c += VM_LANES) {                                                               \
             int64_t r = 0;                                                                                             \
-            for (; r + VM_LANES <= rows; r += VM_LANES) BLOCK(to + r * ld + c, ld, p + c * stride + r, stride);        \
+            const int64_t next = c + 2 * VM_LANES <= columns ? VM_LANES * stride : 0;                                  \
+            for (; r + VM_LANES <= rows; r += VM_LANES) {                                                              \
+                const S *first = p + c * stride + r;                                                                   \
+                for (int k = 0; next && k < VM_LANES; k++) __builtin_prefetch(first + next + k * stride);              \
+                BLOCK(to + r * ld + c, ld, first, stride);                                                             \
+            }                                                                                                          \
             for (; r < rows; r++) vstore_##T(to + r * ld + c, vgather_##T(p + c * stride + r, stride));                \
         }                                                                                                              \
         for (; c < columns; c++)                                                                                       \
