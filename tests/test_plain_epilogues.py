@@ -145,6 +145,45 @@ def test_products_with_a_bias_for_each_row() -> None:
         np.testing.assert_array_equal(f(*values), expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("stored", [False, True])
+def test_products_with_terms_of_columns_and_of_elements(stored: bool, dtype: str, isa: str) -> None:
+    """With special values; odd sizes, sums in several blocks, transposed operands."""
+    x, z, b, w = T.matrix("x", dtype), T.matrix("z", dtype), T.vector("b", dtype), T.matrix("w", dtype)
+    held = symc.shared(np.zeros((40, 30), dtype))
+    right = held if stored else w
+    ends = [lambda y: T.nnet.relu(y + b), lambda y: y + z, lambda y: T.clip(z + y, -1, 0.5)]
+    with symc.config.change(isa=isa):
+        plain = symc.function([x, w], T.dot(x, w))
+        rows = [symc.function([x, z, b, w], end(T.dot(x, right)), on_unused_input="ignore") for end in ends]
+        columns = symc.function([x, z, b, w], ends[2](T.dot(x.T, right.T)), on_unused_input="ignore")
+        loops = [symc.function([x, z, b], end(x), on_unused_input="ignore") for end in ends]
+    assert all(plain_ends(f) == 1 for f in [*rows, columns])
+    for m, k, n in ((40, 600, 100), (17, 3, 1000), (300, 64, 70), (1, 50, 50), (50, 50, 1), (29, 1100, 33), (0, 5, 5)):
+        a, c, d, e = (NUMBERS.standard_normal(size).astype(dtype) for size in ((m, k), (m, n), (n,), (k, n)))
+        if c.size:
+            c.flat[c.size // 2], c.flat[0], d[-1] = np.nan, -np.inf, np.inf
+        tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-12}
+        wanted = [loop(plain(a, e), c, d) for loop in loops]
+        held.set_value(e)
+        for f, expected in zip(rows, wanted):
+            np.testing.assert_allclose(f(a, c, d, e), expected, **tolerance)
+        turned = np.ascontiguousarray(a.T), np.ascontiguousarray(e.T)
+        held.set_value(turned[1])
+        np.testing.assert_allclose(columns(turned[0], c, d, turned[1]), wanted[2], **tolerance)
+
+
+def test_batches_of_products_with_terms_of_elements() -> None:
+    x, w, z = (T.tensor("float32", shape=(None,) * 3) for _ in "xwz")
+    b = T.fvector()
+    f = symc.function([x, w, z, b], [T.batched_dot(x, w) + z, T.nnet.relu(T.batched_dot(x, w) + b)])
+    for n, m, k, c in ((3, 40, 70, 33), (5, 17, 3, 200), (2, 1, 600, 40), (0, 4, 4, 4)):
+        values = [NUMBERS.standard_normal(s).astype("float32") for s in ((n, m, k), (n, k, c), (n, m, c), (c,))]
+        product = values[0].astype("float64") @ values[1].astype("float64")
+        for found, expected in zip(f(*values), (product + values[2], np.maximum(product + values[3], 0))):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 Blocked = tuple[tuple[int, int], int, int, int, dict[str, Any]]
 BLOCKED: dict[str, Blocked] = {  # channels and filters, equal where each has its own; taps; rows and columns of images
     "odd": ((50, 50), 3, 9, 13, {"border_mode": 1}),

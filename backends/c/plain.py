@@ -1,8 +1,8 @@
-"""Plain epilogues: a term per row is added to every element, and the sum kept between two bounds.
+"""Plain epilogues: a term per row, column or element is added to every element, and the sum kept between two bounds.
 
-That is a bias with a linear activation, relu or relu6, which is what most convolutions are followed by. A call of the
-run-time library does this itself while it has elements in registers (``base/plain.h``), in place of calling generated
-code that loads and stores them once more.
+That is a bias with a linear activation, relu or relu6, or the addition of another tensor, which is what most
+convolutions and products are followed by. A call of the run-time library does this itself while it has elements in
+registers (``base/plain.h``), in place of calling generated code that loads and stores them once more.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from symc.loops.expr import Expr, index
+from symc.loops.expr import Expr, index, var
 from symc.loops.ir import Epilogue, For, Let, Load, Statement, Store
 
 __all__ = ["Plain", "plain_form"]
 
 LANES = 32
 """The elements of columns that are vectors."""
+OF_COLUMN, OF_ELEMENT = -1, -2
+"""The periods of terms that are not those of rows."""
 
 
 class Plain(NamedTuple):
     """``element = min(max(element + terms[row % period], low), high)``, with names of buffers.
+
+    The period is negative if terms are of columns or of elements: see ``symc_epilogue`` in ``base/symc_rt.h``.
 
     If columns are vectors, there is a term per row and lane, and ``bfloat16_bits(element) & kept[row % period]`` goes
     to ``bits``; the element of ``added`` is added before the bounds.
@@ -83,6 +87,8 @@ def plain_form(e: Epilogue, output: str, dtype: str) -> Plain | None:
         if element is None or term is None or element.buffer != output or term.buffer in (output, last.buffer):
             continue
         period = values.period(term.index, e, lane)
+        if period is None and lane is None:
+            period = _of_columns(term.index, e, loop.index, last.index)
         if period is None or not element.index.same(last.index) or dtype not in (element.dtype,) or term.dtype != dtype:
             continue
         if lane is None:
@@ -94,6 +100,13 @@ def plain_form(e: Epilogue, output: str, dtype: str) -> Plain | None:
         masks, others = (None if load is None else load.buffer for load in (kept, added))
         return Plain(term.buffer, period, low, high, last.buffer, masks, others)
     return None
+
+
+def _of_columns(at: Expr, e: Epilogue, lane: str, element: Expr) -> Expr | None:
+    """The period of terms of columns, or of elements."""
+    if at.same(var(e.first) + var(lane)):
+        return index(OF_COLUMN)
+    return index(OF_ELEMENT) if at.same(element) else None
 
 
 class _Values:

@@ -1,5 +1,6 @@
-/* Plain epilogues, which are most: element = min(max(element + the term of its row, low), high). A call may finish elements so
- * while they are in registers, in place of calling `run`, which reads and writes them once more. */
+/* Plain epilogues, which are most: element = min(max(element + its term, low), high). A call may finish elements so while they
+ * are in registers, in place of calling `run`, which reads and writes them once more. Convolutions do it with a term per
+ * row, that is per filter, products with terms of columns and of elements, too. */
 #ifndef SYMC_PLAIN_H
 #define SYMC_PLAIN_H
 
@@ -9,10 +10,13 @@
 #include <immintrin.h>
 #endif
 
-/* What becomes of the elements of neighbouring rows. */
+/* What becomes of the elements of neighbouring rows. `terms` are those of rows; or with `of_columns` those of the columns of the
+ * first row, `apart` elements in front of those of the next. */
 typedef struct {
     const real *terms;
     real low, high;
+    int of_columns;
+    int64_t apart;
 } plain_rows;
 
 /* The same of one row, in variables: what is behind a pointer must be loaded again after every store. */
@@ -30,7 +34,17 @@ INLINE const plain_rows *plain_rows_of(const symc_epilogue *e, int64_t row, int6
 {
     if (!is_plain_epilogue(e) || row % e->period + rows > e->period)
         return NULL;
-    *memory = (plain_rows){(const real *)e->terms + row % e->period, (real)e->low, (real)e->high};
+    *memory = (plain_rows){.terms = (const real *)e->terms + row % e->period, .low = (real)e->low, .high = (real)e->high};
+    return memory;
+}
+
+/* The same for products, whose output has `columns` columns. */
+INLINE const plain_rows *plain_ends_of(const symc_epilogue *e, int64_t row, int64_t rows, int64_t columns, plain_rows *memory)
+{
+    if (!e || e->period >= 0 || e->bits)
+        return plain_rows_of(e, row, rows, memory);
+    const int64_t apart = e->period == SYMC_TERM_OF_ELEMENT ? columns : 0;
+    *memory = (plain_rows){(const real *)e->terms + row * apart, (real)e->low, (real)e->high, 1, apart};
     return memory;
 }
 
@@ -39,7 +53,18 @@ INLINE const plain_rows *rows_from(const plain_rows *p, int64_t r, plain_rows *m
 {
     if (!p)
         return NULL;
-    *memory = (plain_rows){p->terms + r, p->low, p->high};
+    *memory = *p;
+    memory->terms += p->of_columns ? r * p->apart : r;
+    return memory;
+}
+
+/* From column `c` on, in `memory`. */
+INLINE const plain_rows *columns_from(const plain_rows *p, int64_t c, plain_rows *memory)
+{
+    if (!p || !p->of_columns)
+        return p;
+    *memory = *p;
+    memory->terms += c;
     return memory;
 }
 
@@ -74,6 +99,11 @@ INLINE vec at_most(vec x, vec high) { return choose((index_vec)(high < x), high,
 #endif
 
 INLINE vec finished(vec x, row_end e) { return e.wanted ? at_most(at_least(x + e.term, e.low), e.high) : x; }
+
+INLINE vec finished_by_columns(vec x, vec terms, const plain_rows *p)
+{
+    return at_most(at_least(x + terms, (vec){0} + p->low), (vec){0} + p->high);
+}
 
 INLINE real finished_element(real x, real term, const plain_rows *p)
 {

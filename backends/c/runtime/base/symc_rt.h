@@ -117,10 +117,12 @@ SYMC_API void symc_measure_end(void);
  * A library call `name` with one is symc_name_epilogue(bufs, p, stored), with its address behind the buffers.
  *
  * A plain one only stores element = min(max(element + terms[row % period], low), high), to the memory of the output: a call may
- * do so itself. `period` is 0 for others; no bound is a NaN. If columns are vectors of 32 elements, terms and elements of `kept`
+ * do so itself. `period` is 0 for others, and negative if terms are of columns or of elements, in the order of the output; no
+ * bound is a NaN. If columns are vectors of 32 elements, terms and elements of `kept`
  * are vectors too, and (bfloat16 of the element, rounded to nearest even) & kept[row % period] is stored to `bits`; without
  * `kept` all bits are. Then the element of `added`, which are bfloat16 in the order of the output, is added before it is bounded,
  * unless that is NULL. */
+enum { SYMC_TERM_OF_COLUMN = -1, SYMC_TERM_OF_ELEMENT = -2 };
 typedef struct {
     void (*run)(void *args, void *output, void *results, int64_t row, int64_t rows, int64_t first, int64_t count);
     void *args;

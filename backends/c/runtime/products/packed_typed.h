@@ -102,8 +102,9 @@ static region task_region(const product *g, int64_t task)
 static void multiply_tile_at(const product *g, int64_t row, int64_t rows, int64_t col, int64_t k0, int64_t k,
                              const real *a, const real *b, int64_t b_step, const plain_rows *end, const real *ahead)
 {
+    plain_rows of_tile;
     FN(symc_tile)(rows, smaller(TILE_COLS, g->cols - col), k, a, rows, b, b_step, g->c + row * g->ldc + col, g->ldc,
-                  g->accumulate || k0 > 0, end, ahead);
+                  g->accumulate || k0 > 0, columns_from(end, col, &of_tile), ahead);
 }
 
 /* Whether panel j of B is read in place: packing does not pay for so few rows. */
@@ -142,7 +143,7 @@ static void multiply_columns(const product *g, region part, int64_t k0, int64_t 
             a = g->shared + packed_at(row, k0, k, g->rows);
         else
             pack_a_panel(g, near, row, rows, k0, k);
-        const plain_rows *end = last ? plain_rows_of(g->epilogue, g->first_row + row, rows, &own_end) : NULL;
+        const plain_rows *end = last ? plain_ends_of(g->epilogue, g->first_row + row, rows, g->ldc, &own_end) : NULL;
         for (int64_t j = part.first_col; j < part.last_col; j++) {
             int in_place = reads_in_place(g, j);
             const real *b = in_place ? g->b + k0 * g->ldb + j * TILE_COLS : own + (j - part.first_col) * panel_step(k);
@@ -161,7 +162,7 @@ static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, 
     int64_t behind = panel_row(g->rows, part.last_row);
     const int last = k0 + k == g->k;
     plain_rows all, rest;
-    const plain_rows *end = last ? plain_rows_of(g->epilogue, g->first_row + first, behind - first, &all) : NULL;
+    const plain_rows *end = last ? plain_ends_of(g->epilogue, g->first_row + first, behind - first, g->ldc, &all) : NULL;
     for (int64_t i = part.first_row; i < part.last_row; i++) {
         int64_t row = panel_row(g->rows, i);
         pack_a_panel(g, own + (row - first) * k, row, panel_row(g->rows, i + 1) - row, k0, k);

@@ -22,7 +22,8 @@
 #define PRODUCT_K (SYMC_DOUBLE ? 352 : 512)
 
 /* C (rows, cols) = (accumulate ? C : 0) + A B, with A[r, k] at a[k * a_step + r] and B[k, j] at b[k * b_step + j].
- * cols <= TILE_COLS; b must be readable over ceil(cols / VL) whole vectors. The sums are finished unless `end` is NULL.
+ * cols <= TILE_COLS; b must be readable over ceil(cols / VL) whole vectors. The sums are finished unless `end` is NULL, by
+ * terms that begin with those of the first row and column.
  * What is used next is fetched meanwhile: k vectors from `ahead` on. */
 HIDDEN void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b,
                           int64_t b_step, real *c, int64_t ldc, int accumulate, const plain_rows *end, const real *ahead);

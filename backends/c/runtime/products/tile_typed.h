@@ -35,6 +35,16 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
                 sum[r][v] += load(c + r * ldc + v * VL);
         }
     }
+    if (end && end->of_columns) {
+        const plain_rows e = *end;
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            UNROLL
+            for (int v = 0; v < vecs; v++)
+                store(c + r * ldc + v * VL, finished_by_columns(sum[r][v], load(e.terms + r * e.apart + v * VL), &e));
+        }
+        return;
+    }
     if (end) {
         const real *terms = end->terms;
         row_end e = row_end_of(end, 0);
@@ -166,7 +176,7 @@ static void multiply_few(int64_t rows, int64_t cols, int64_t k, const real *a, i
         for (int64_t j = 0; j < cols; j++) {
             real x = sums[j * VECS_DOWN * VL + r];
             x = accumulate ? c[j] + x : x;
-            c[j] = end ? finished_element(x, end->terms[r], end) : x;
+            c[j] = end ? finished_element(x, end->terms[end->of_columns ? r * end->apart + j : r], end) : x;
         }
 }
 
@@ -190,14 +200,30 @@ void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t
     if (are_few(rows, cols - wide * VL, k)) {
         if (wide)
             kernels[rows][0](k, a, a_step, b, b_step, c, ldc, accumulate, end, ahead);
-        multiply_few(rows, cols - wide * VL, k, a, a_step, b + wide * VL, b_step, c + wide * VL, ldc, accumulate, end);
+        plain_rows rest;
+        multiply_few(rows, cols - wide * VL, k, a, a_step, b + wide * VL, b_step, c + wide * VL, ldc, accumulate,
+                     columns_from(end, wide * VL, &rest));
         return;
     }
 #endif
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
-    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0, accumulate ? NULL : end, ahead);
-    const plain_rows *rest_end = accumulate ? end : NULL;
+    const int later = accumulate || (end && end->of_columns); /* terms are not readable over whole vectors */
+    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0, later ? NULL : end, ahead);
     lane_mask last = first_lanes(cols - wide * VL);
+    if (end && end->of_columns) {
+        const plain_rows e = *end;
+        for (int64_t r = 0; r < rows; r++, c += ldc) {
+            const real *sum = whole + r * TILE_COLS, *terms = e.terms + r * e.apart;
+            if (wide)
+                store(c, finished_by_columns(accumulate ? load(c) + load(sum) : load(sum), load(terms), &e));
+            real *to = c + wide * VL;
+            vec rest = load(sum + wide * VL);
+            rest = accumulate ? load_lanes(to, last) + rest : rest;
+            store_lanes(to, finished_by_columns(rest, load_lanes(terms + wide * VL, last), &e), last);
+        }
+        return;
+    }
+    const plain_rows *rest_end = accumulate ? end : NULL;
     for (int64_t r = 0; r < rows; r++, c += ldc) {
         const real *sum = whole + r * TILE_COLS;
         row_end e = row_end_of(rest_end, r);
