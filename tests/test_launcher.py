@@ -12,6 +12,8 @@ import cffi
 import numpy as np
 import pytest
 
+import symc
+import symc.tensor as T
 from symc_backends.c import launcher
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -254,6 +256,33 @@ def test_large_results_come_from_a_pool(module, entry):
     del second
     assert module.pool_held() == 0
     module.set_pool_limit(1 << 30)
+
+
+def test_calls_through_python_use_the_memory_of_earlier_results(module):
+    """Profiles time kernels that write to it: fresh pages take longer than most kernels."""
+    if symc.config.device != "c":
+        pytest.skip("memory of the C back end")
+    x, n = T.fvector("x"), T.iscalar("n")
+    given = np.ones(100_000, "float32")
+    for f, arguments in (
+        (symc.function([x], x + 1, profile=True), [given]),
+        (symc.function([x, symc.In(n, value=3)], x * n), [given]),
+    ):
+        first = f(*arguments)
+        address = first.ctypes.data
+        assert first.flags.writeable and first.flags.carray
+        second = f(*arguments)
+        assert second.ctypes.data != address
+        del first
+        third = f(*arguments)
+        assert third.ctypes.data == address
+        np.testing.assert_array_equal(second, third)
+    tiny, none = (symc.function([x], x + 1, profile=True)(given[:k]) for k in (3, 0))
+    assert tiny.tolist() == [2, 2, 2] and none.shape == (0,)
+    with pytest.raises(ValueError, match="too many axes"):
+        module.empty((1,) * 70, np.dtype("f").num, 1 << 20)
+    with pytest.raises(TypeError):
+        module.empty(("a",), np.dtype("f").num, 1 << 20)
 
 
 def test_a_busy_plan_sends_other_threads_the_slow_way_and_stays(module, entry):

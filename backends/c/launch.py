@@ -6,6 +6,7 @@ native code), calls use the slow path in ``symc.runtime.function``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import ModuleType
@@ -25,7 +26,7 @@ from symc_backends.c.build import ffi
 from symc_backends.c.run import Executable
 from symc_backends.c.tiers import when_optimised
 
-__all__ = ["Fast", "available", "launch"]
+__all__ = ["Fast", "available", "empty", "launch"]
 
 
 def _built(text: str, flags: Sequence[str]) -> str:
@@ -48,6 +49,18 @@ def available() -> bool:
     return _module() is not None
 
 
+def empty(shape: Sequence[int], dtype: str) -> np.ndarray:
+    """Memory for a result: if it is large, that of an earlier one which no longer exists, for fresh pages are slow."""
+    nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+    module = _module() if nbytes >= LARGE else None
+    if module is None:
+        return np.empty(shape, dtype)
+    made: np.ndarray = module.empty(tuple(map(int, shape)), np.dtype(dtype).num, nbytes)
+    return made
+
+
+LARGE = 1 << 16
+"""The least bytes of a result whose memory is kept, as in runtime/launcher/result_memory.h."""
 SINGLE = 0
 """``returns`` of a function whose result is one array, not a list; see ``Launcher`` in runtime/launcher/launcher.c."""
 

@@ -53,7 +53,7 @@ def recipe() -> tuple[str, tuple[str, ...]]:
 
 
 def load(build: Callable[[str, Sequence[str]], Path | str]) -> ModuleType | None:
-    """Load the launcher module, with the type `Launcher` and the functions `set_pool_limit` and `pool_held`.
+    """Load the launcher module, with the type `Launcher` and the functions `empty`, `set_pool_limit` and `pool_held`.
 
     Parameters
     ----------

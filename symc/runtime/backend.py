@@ -18,10 +18,11 @@ known. The executable returns a status and the values of all symbols. The status
 the entry of ``program.messages`` that describes the error, or ``-k - 1`` if buffer ``k`` would get a negative size.
 Exceptions raised by a ``Host`` callback propagate.
 
-Eight more attributes are optional. ``target`` is the ``symc.compiler.target.Target`` for which loops are shaped.
+Nine more attributes are optional. ``target`` is the ``symc.compiler.target.Target`` for which loops are shaped.
 ``multiplies_blocks()`` returns whether images in blocks of channels, as bfloat16, make convolutions faster.
 ``space() -> Space`` returns the memory space of shared variables and results, if it is not host memory
-(``symc.runtime.storage``); arguments and constants may still be in host memory. ``unavailable() -> str | None`` returns
+(``symc.runtime.storage``); arguments and constants may still be in host memory. ``empty(shape, dtype)`` allocates a
+result, if there is a faster way than that of the memory space. ``unavailable() -> str | None`` returns
 why the back end cannot work on this machine, and what to install. ``launch(executable, slow, fail, returns)`` returns a
 faster way to call a function, or None: an object whose ``call`` takes the arguments and passes those that it is not
 prepared for to ``slow``, which prepares it with ``prepare(symbols, arrays, values, turns, swapped)`` after each of its

@@ -95,6 +95,7 @@ class Specialisation(Code):
         hold = getattr(self.executable, "hold", None)
         if hold is not None:
             hold([None if k in changed else s.storage for k, s in enumerate(self.shared)])
+        self.empty = getattr(owner.backend, "empty", self.space.empty)
         self.spare: dict[int, Any] = {}
         self.stepwise: OrderedDict[Any, Any] = OrderedDict()  # see symc.runtime.stepwise
         self.cut = results_to_cut(self.program)
@@ -365,7 +366,7 @@ class Plan:
                 if size < 0:
                     raise specialisation.negative(b, axis, size, arrays)
             if b.role == "output":
-                found = results[b.slot] = space.empty(shape, b.dtype)
+                found = results[b.slot] = specialisation.empty(shape, b.dtype)
             else:
                 found = fresh[k] = self._next(specialisation.swapped[k], shape, b.dtype)
             bound[k] = found

@@ -241,6 +241,7 @@ static PyTypeObject LauncherType = {
 /* ---- The module ------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef functions[] = {
+    {"empty", empty_array, METH_VARARGS, empty_doc},
     {"set_pool_limit", set_pool_limit, METH_O, limit_doc},
     {"pool_held", pool_held, METH_NOARGS, held_doc},
     {"set_turns", set_turns, METH_VARARGS, turns_doc},

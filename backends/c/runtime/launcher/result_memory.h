@@ -101,6 +101,23 @@ static PyObject *pooled_array(int ndim, const npy_intp *shape, int typenum, size
     return array;
 }
 
+PyDoc_STRVAR(empty_doc, "empty(shape, typenum, bytes)\n--\n\nA large array of `bytes` bytes in memory from the pool, uninitialised.");
+
+static PyObject *empty_array(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *shape;
+    int typenum;
+    Py_ssize_t bytes;
+    if (!PyArg_ParseTuple(args, "O!in", &PyTuple_Type, &shape, &typenum, &bytes)) return NULL;
+    npy_intp lengths[NPY_MAXDIMS];
+    if (PyTuple_GET_SIZE(shape) > NPY_MAXDIMS) return PyErr_Format(PyExc_ValueError, "an array has too many axes");
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(shape); i++) {
+        lengths[i] = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i));
+        if (PyErr_Occurred()) return NULL;
+    }
+    return pooled_array((int)PyTuple_GET_SIZE(shape), lengths, typenum, (size_t)bytes);
+}
+
 PyDoc_STRVAR(limit_doc,
              "set_pool_limit(bytes)\n--\n\nKeep at most this much memory for the results of later calls.");
 
