@@ -6,6 +6,7 @@
  */
 #include "planes.h"
 
+#include "base/ahead.h"
 #include "base/lanes.h"
 #include "base/masked.h"
 
@@ -15,7 +16,6 @@ enum {
     MOST_TAPS = 1024,
     FEW_TAPS = 121,            /* more suit one filter in a group, and rows that fill half a vector */
     FINISHED = 4096,           /* elements of small planes that are finished together */
-    UNCACHED = 24 << 20,       /* the bytes of pixels and results from which on these are in memory */
     SERIAL_PRODUCTS = 1 << 16, /* the least multiplications for which another thread is used */
     MOST_FILTERS = 4           /* of a group */
 };
@@ -246,18 +246,10 @@ static void sum_rows(const planes *z, int64_t count, const real *window, const r
 
 /* ---- tasks ---- */
 
-/* Whether pixels and results are in memory: pixels are then fetched while those before them are summed, for copying alone
- * would wait for them. */
-INLINE int is_uncached(const conv2d *v)
+/* Whether pixels are fetched while those before them are summed: copying alone would wait for them. */
+INLINE int fetches_pixels(const conv2d *v)
 {
-    int64_t pixels = v->channels * v->in_h * v->in_w + v->filters * v->out_h * v->out_w;
-    return v->images * pixels * (int64_t)sizeof(real) >= UNCACHED;
-}
-
-static void fetch_pixels(const real *from, int64_t count)
-{
-    for (int64_t i = 0; i < count; i += VL)
-        __builtin_prefetch(from + i);
+    return are_uncached(v->images * (v->channels * v->in_h * v->in_w + v->filters * v->out_h * v->out_w));
 }
 
 INLINE int64_t plane_size(const planes *z) { return z->v->out_h * z->v->out_w; }
@@ -297,7 +289,7 @@ static void run_planes(const planes *z, int64_t begin, int64_t end, real *window
     const conv2d *v = z->v;
     window_rows r = FN(symc_rows_behind)(z, 0, v->out_h);
     int64_t size = v->in_h * v->in_w, group = begin % v->groups, waiting = begin;
-    const int fetches = is_uncached(v);
+    const int fetches = fetches_pixels(v);
     int64_t together = larger(1, FINISHED / (z->filters * plane_size(z)));
     real *next = window + window_size_of(z);
     if (begin < end)
@@ -306,7 +298,7 @@ static void run_planes(const planes *z, int64_t begin, int64_t end, real *window
         if (plane + 1 < end)
             FN(symc_copy_window)(z, z->in + (plane + 1) * size + r.top * v->in_w, r, 1, NULL, next);
         if (fetches && plane + 3 < end)
-            fetch_pixels(z->in + (plane + 3) * size, size);
+            fetch_elements(z->in + (plane + 3) * size, size);
         sum_filters(z, plane, group, 0, v->out_h, window);
         group = group + 1 == v->groups ? 0 : group + 1;
         real *other = window;
@@ -331,14 +323,14 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
         run_planes(z, begin, end, window);
         return;
     }
-    const int fetches = is_uncached(v);
+    const int fetches = fetches_pixels(v);
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / z->bands, band = task % z->bands;
         int64_t first = band_start(z, band), count = band_start(z, band + 1) - first;
         window_rows r = FN(symc_rows_behind)(z, first, first + count);
         FN(symc_copy_window)(z, z->in + (plane * v->in_h + r.top) * v->in_w, r, 0, NULL, window);
         if (fetches && task + 1 < end)
-            fetch_pixels(z->in + (plane * v->in_h + r.top + r.behind - r.before) * v->in_w, (r.behind - r.before) * v->in_w);
+            fetch_elements(z->in + (plane * v->in_h + r.top + r.behind - r.before) * v->in_w, (r.behind - r.before) * v->in_w);
         sum_filters(z, plane, plane % v->groups, first, count, window);
         finish_rest(z, plane, 1, first * v->out_w, count * v->out_w);
     }

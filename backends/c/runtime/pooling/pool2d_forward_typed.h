@@ -152,12 +152,16 @@ INLINE void forward_rows(const pool *v, int is_max, int64_t begin, int64_t end)
     real *dense = rows + ROWS_AT_ONCE * v->width, *wide = dense + v->width, *scale = wide + places;
     int average = !is_max && v->mode != SYMC_POOL_SUM;
     const real *corner[ROWS_AT_ONCE]; /* of an output row's windows, if there is a fast way */
-    int known = has_fast_way(v);
+    int known = has_fast_way(v), fetches = are_uncached(v->planes * (size + v->out_h * v->out_w));
     fill(rows, ROWS_AT_ONCE * v->width, empty);
     for (int64_t j = 0; average && j < places; j++)
         wide[j] = j < v->out_w ? (real)extent(j, v->step_w, v->win_w, v->pad_w, v->in_w, v->mode) : 0;
     for (int64_t block = begin; block < end; block += ROWS_AT_ONCE) {
         int64_t count = smaller(ROWS_AT_ONCE, end - block);
+        if (fetches) {
+            int64_t first = block / v->out_h * size + block % v->out_h * v->step_h * v->in_w;
+            fetch_elements(v->x + first + FETCHED_AHEAD, count * v->step_h * v->in_w);
+        }
         for (int64_t k = 0; k < count; k++) {
             int64_t i = (block + k) % v->out_h, plane = (block + k) / v->out_h * size, room = v->planes * size - plane;
             int64_t first = i * v->step_h * v->in_w;

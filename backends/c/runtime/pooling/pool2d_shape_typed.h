@@ -1,4 +1,5 @@
 /* The windows of pooling. See symc_rt.h. Compiled once per element type. */
+#include "base/ahead.h"
 #include "base/lanes.h"
 
 #include <math.h>

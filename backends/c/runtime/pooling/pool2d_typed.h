@@ -139,6 +139,7 @@ static void max_backward(void *arg, int64_t begin, int64_t end)
     const pool *v = arg;
     ring k = take_ring(v, 1);
     int64_t size = v->in_h * v->in_w, places = v->out_h * v->out_w, whole = ceil_div(v->out_w, VL) * VL, quads = has_quads(v);
+    int fetches = are_uncached(2 * v->planes * (size + places));
     int past = quads && v->in_w % (2 * VL) == 0 && may_stream(v->out, v->in_w, v->planes * size * (int64_t)sizeof(real));
     for (int64_t plane = begin; plane < end; plane++) {
         const real *x = v->x + plane * size, *y = v->y + plane * places, *g = v->g + plane * places;
@@ -148,6 +149,11 @@ static void max_backward(void *arg, int64_t begin, int64_t end)
             int64_t at = r / 2 * v->out_w, pair = r * v->in_w;
             if (v->in_w + 2 * whole > (end - plane) * size - pair || at + whole > (end - plane) * places)
                 break;
+            if (fetches) {
+                fetch_elements(x + pair + FETCHED_AHEAD, 2 * v->in_w);
+                fetch_elements(y + at + FETCHED_AHEAD, v->out_w);
+                fetch_elements(g + at + FETCHED_AHEAD, v->out_w);
+            }
             if (past)
                 quads_backward(v, 1, x + pair, y + at, g + at, dx + pair);
             else
@@ -155,6 +161,8 @@ static void max_backward(void *arg, int64_t begin, int64_t end)
         }
         for (k.next = 0; r < v->in_h; r++) {
             int64_t n = list_rows(v, &k, r, y, g);
+            if (fetches)
+                fetch_elements(x + r * v->in_w + FETCHED_AHEAD, v->in_w);
             max_backward_row(v, k.list, n, x + r * v->in_w, dx + r * v->in_w);
         }
     }
