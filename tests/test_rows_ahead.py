@@ -66,6 +66,7 @@ def test_what_is_fetched():
 
     x, i = T.fmatrix(), T.lvector()
     assert "vfetch_f32" in text(x, x.sum(1)) and "vfetch_f32" in text(x, T.nnet.softmax(x))
+    assert "vfetch_f32" in text(x, x[:, :50] * 2)  # parts of rows
     assert "vfetch" not in text(x, T.exp(x) * 2)  # the processor foresees what is read once
     assert "vfetch_f32" not in text(x, i, x[i].sum(1))  # the rows that follow are anywhere
 

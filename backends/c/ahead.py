@@ -1,9 +1,10 @@
 """Rows that are fetched before they are read: while a loop computes with one row, it asks for those that follow.
 
 A processor foresees elements that follow each other, but no more of them than it needs for the next few operations, and
-it begins anew where a second loop over a row returns to the row's first element. So a reduction asks for what it reads
-some rows later; of several loops over the same row, the last one does: the first one waits for memory, the others
-compute.
+it begins anew behind each jump: where a second loop over a row returns to the row's first element, and where parts of rows
+are read. So a reduction asks for what it reads some rows later, and so does a loop over parts of rows; of several loops
+over the same row, the last reduction does: the first one waits for memory, the others compute. Other loops, which read
+one element behind the other once, are not helped.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ CACHED = 4 << 20
 """The bytes that the cores' own caches may hold: a kernel that reads and writes fewer fetches nothing."""
 LONG = 1 << 17
 """The bytes of a row that is too long for them: each loop over it reads memory."""
+SEVERAL = 3
+"""The largest number of loads of a buffer in one loop that all fetch."""
 WASTE = 8
 """Rows that are not one behind the other are fetched if there are this many times more than are fetched in vain."""
 
@@ -73,7 +76,10 @@ class _Read(NamedTuple):
 
 
 def _reads(rows: For, given: Collection[str]) -> Iterator[_Read]:
-    """The last reduction that loads the elements of a row, unless it is the first of several loops; then the last."""
+    """The last reduction that loads the elements of a row, unless it is the first of several loops; then the last.
+
+    Of many loads of a buffer in one loop, such as those of a pixel's neighbours, one counts.
+    """
     found: dict[str, list[tuple[Expr, list[_Read]]]] = {}
     for lanes in rows.body:
         if not isinstance(lanes, For) or lanes.kind != "simd":
@@ -89,10 +95,10 @@ def _reads(rows: For, given: Collection[str]) -> Iterator[_Read]:
     for many in found.values():
         for _, reads in many:
             later = [read for read in reads[1:] if _is_reduction(read.lanes)]
-            if len(reads) > 1:
-                yield later[-1] if later else reads[-1]
-            elif _is_reduction(reads[0].lanes):
-                yield reads[0]
+            chosen = later[-1] if later else reads[-1]
+            loads = [s for s in chosen.lanes.body if isinstance(s, Load) and s.buffer == chosen.load.buffer]
+            if len(loads) <= SEVERAL or chosen.load is loads[0]:
+                yield chosen
 
 
 def _is_row(s: Load, lanes: For) -> bool:
@@ -114,11 +120,11 @@ def _distance(place: Expr, rows: For, read: _Read) -> Expr | None:
         return None
     inside = {rows.index, *(s.name for s in rows.body if isinstance(s, (Let, Load)))}
     if step is None or rows.index not in names_in(place) or not inside.isdisjoint(names_in(step) | names_in(length)):
-        return index(least)  # ranges of one long row
+        return index(least) if _is_reduction(read.lanes) else None
     many = maximum(call("floordiv", length + (least - 1), maximum(length, ONE)), ONE)
     following = many * step
     if not step.same(length):
         following = call("select", rows.extent >= many * WASTE, following, index(0))
     elif read.alone:
-        return index(least)
+        return index(least) if _is_reduction(read.lanes) else None
     return call("select", length * np.dtype(read.load.dtype).itemsize > LONG, index(least), following)
