@@ -1,10 +1,10 @@
 """Rows that are fetched before they are read: while a loop computes with one row, it asks for those that follow.
 
 A processor foresees elements that follow each other, but no more of them than it needs for the next few operations, and
-it begins anew behind each jump: where a second loop over a row returns to the row's first element, and where parts of rows
-are read. So a reduction asks for what it reads some rows later, and so does a loop over parts of rows; of several loops
-over the same row, the last reduction does: the first one waits for memory, the others compute. Other loops, which read
-one element behind the other once, are not helped.
+it begins anew behind each jump: where a second loop over a row returns to the row's first element, and where parts of
+rows are read. So a reduction asks for what it reads some rows later, and so does a loop over parts of rows; of several
+loops over the same row, the last reduction does: the first one waits for memory, the others compute. Other loops, which
+read one element behind the other once, are not helped.
 """
 
 from __future__ import annotations
