@@ -19,7 +19,7 @@ import numpy as np
 from symc.compiler.bodies import applications_inside
 from symc.errors import SymcError
 from symc.graph import Apply, Variable, dims, toposort
-from symc.graph.op import Axes, Reduction, View
+from symc.graph.op import Axes, LibraryCall, Reduction, View
 from symc.runtime.definition import Definition
 
 __all__ = ["ShortAxes", "is_enough_work", "short_lengths", "symbols_that_matter"]
@@ -42,9 +42,9 @@ def symbols_that_matter(owner: Definition, unified: Mapping[Any, dims.Dim]) -> d
     """The symbols of axes on whose lengths the form of loops may depend, and the length up to which it does.
 
     These are axes before which an array has other axes, unless they only come there by a transposition that an op
-    reads, and first axes that are reduced to matrices: loops seldom depend on the number of pictures. In the steps of
-    loops, threads can have rows of their own if the lengths of rows are known, so that longer ones count. Programs of
-    many applications have none.
+    reads, and first axes that are reduced, to vectors only if no library call has that many rows: loops seldom depend
+    on the number of pictures. In the steps of loops, threads can have rows of their own if the lengths of rows are
+    known, so that longer ones count. Programs of many applications have none.
     """
     order = toposort(owner.all_outputs, frozenset(owner.inputs))
     found: dict[Any, int] = {}
@@ -55,7 +55,9 @@ def symbols_that_matter(owner: Definition, unified: Mapping[Any, dims.Dim]) -> d
         for symbol in {s for d in axes for s in dims.symbols_of(dims.substitute(d, unified))}:
             found[symbol] = max(found.get(symbol, 0), longest)
 
+    rows = {d for node in order if isinstance(node.op.record.lower, LibraryCall) for d in _first_axes(node.inputs)}
     count((d for node in order for d in _inner(node)), LONGEST)
+    count((d for node in order for d in _reduced_first(node) if d not in rows), LONGEST)
     count((d for node in order for inside in applications_inside(node.op) for d in _inner(inside)), LONGEST_IN_STEPS)
     return found
 
@@ -87,9 +89,19 @@ def _inner(node: Apply) -> list[dims.Dim]:
     for v in (*node.inputs, *node.outputs):
         if v.owner is None or not isinstance(v.owner.op.record.lower, (Axes, View)):
             found += v.type.shape[1:]
-    if isinstance(node.op.record.lower, Reduction) and node.outputs[0].ndim > 1 and 0 in node.op["axes"]:
-        found.append(node.inputs[0].type.shape[0])
+    if node.outputs[0].ndim > 1:
+        found += _reduced_first(node)
     return found
+
+
+def _reduced_first(node: Apply) -> list[dims.Dim]:
+    """The first axis of a reduction's operand, if it is reduced and others are left."""
+    reduces = isinstance(node.op.record.lower, Reduction) and node.outputs[0].ndim and 0 in node.op["axes"]
+    return _first_axes(node.inputs) if reduces else []
+
+
+def _first_axes(values: Iterable[Variable]) -> list[dims.Dim]:
+    return [v.type.shape[0] for v in values if v.ndim]
 
 
 def is_enough_work(moved: Sequence[int], computed: Sequence[int]) -> bool:

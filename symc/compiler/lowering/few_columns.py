@@ -8,13 +8,13 @@ iterations of some axis, so that each element is read again and again, are copie
 from __future__ import annotations
 
 from symc.compiler.lowering.builder import KernelBuilder
-from symc.compiler.lowering.reductions import Reductions
+from symc.compiler.lowering.short_columns import ShortColumns
 from symc.graph import Variable, dims
 from symc.loops.expr import Expr, call, index, minimum, var
 from symc.loops.ir import For, If, Load, Ref, Statement, Step, Store
 
 
-class FewColumns(Reductions):
+class FewColumns(ShortColumns):
     """The form of rows or columns, with a second form for calls with few columns."""
 
     def phased(self) -> list[Step]:
@@ -29,7 +29,7 @@ class FewColumns(Reductions):
         copies: list[Step] = []
         if columns is None:
             copies = self._copies(0)
-            self.phases_over_rows()
+            self.or_short_columns(self.phases_over_rows)
             return [*copies, self.finish()]
         count, most, order, outer = self.k.size(columns), self.few_columns(), self.order, self.outer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from symc.compiler.fusion import FusionGroup, divided
 from symc.compiler.lowering.builder import KernelBuilder
@@ -142,6 +142,21 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         parts = {v: self.new_buffer(total_dtype(v), (kept, results)) for v in reductions}
 
         self.begin(KernelBuilder(self.label, self.ref_of))
+        may_be_whole = self._may_be_whole(pieces)
+
+        def loops() -> None:
+            self._loops_of_parts(axis, pieces, results, parts)
+
+        if may_be_whole:
+            self.or_short_columns(loops)
+        else:
+            loops()
+        self.row_parts = ONE
+        first = self.finish()
+        return [first, self.combine(reductions, parts, pieces, results, may_be_whole)]
+
+    def _loops_of_parts(self, axis: int, pieces: dims.Dim, results: dims.Dim, parts: dict[Variable, Ref]) -> None:
+        """Generate the loop over the pieces of an inner axis, which stores what each finds in ``parts``."""
         whole = self.k.size(self.sizes[axis])
         count = self.row_parts = self.k.size(pieces)
         part = self.open_parts()
@@ -162,14 +177,11 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
             self.column_body(piece, partial, call("eq", count, ONE) if self._may_be_whole(pieces) else None)
         else:
             self.row_body(piece)
-            for v in reductions:
+            for v in parts:
                 partial(v)
         share = call("floordiv", self.k.size(dims.product(self.sizes[a] for a in self.order)), count)
         each = call("floordiv", share, call("max", self.jobs(), ONE))
         self.close("o", self.jobs() * count, "parallel", each * self.member_weight())
-        self.row_parts = ONE
-        first = self.finish()
-        return [first, self.combine(reductions, parts, pieces, results, self._may_be_whole(pieces))]
 
     def _may_be_whole(self, pieces: dims.Dim) -> bool:
         """Whether there may be one part alone, which then stores the results."""
@@ -215,30 +227,30 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         self.reset(reductions)
         for round_ in rounds:
             self.push(None, None)
-            self._add_parts(round_, parts, beside, var("p") * self.k.size(results) + counter)
+            for v, found in self._parts_of(round_, parts, beside, var("p") * self.k.size(results) + counter):
+                lower = self.node_of[v].op.record.lower
+                assert isinstance(lower, Reduction)
+                self.put(Accumulate(self.accumulators[v][0], self.lane_index, found, lower.combine))
             self.close("p", self.k.size(pieces), "simd")
         self.store([v for v in self.group.stored if not self.is_inner(v)])
         if self.outer:
             self.close("o", self.total(self.outer), "parallel", self.k.size(pieces))
         return self.k.step(self.levels[0].statements, self.locations)
 
-    def _add_parts(
+    def _parts_of(
         self, reductions: list[Variable], parts: dict[Variable, Ref], beside: dict[Variable, Variable], at: Expr
-    ) -> None:
-        """Combine reductions with the parts ``at`` a place in memory; positions count where the extreme is."""
+    ) -> Iterator[tuple[Variable, Expr]]:
+        """The parts of reductions ``at`` a place in memory; of positions, those where the extreme is."""
         for v in reductions:
-            lower = self.node_of[v].op.record.lower
-            assert isinstance(lower, Reduction)
-            target, dtype = self.accumulators[v]
+            _, dtype = self.accumulators[v]
             memory = self.k.buffer(parts[v], dtype)
             if v in beside:
                 extreme = beside[v]
-                found = self.combine_position(v, extreme, memory, self.k.buffer(parts[extreme], extreme.dtype), at)
-            else:
-                name = self.k.fresh("x")
-                self.put(Load(name, memory, at, dtype))
-                found = var(name, dtype)
-            self.put(Accumulate(target, self.lane_index, found, lower.combine))
+                yield v, self.combine_position(v, extreme, memory, self.k.buffer(parts[extreme], extreme.dtype), at)
+                continue
+            name = self.k.fresh("x")
+            self.put(Load(name, memory, at, dtype))
+            yield v, var(name, dtype)
 
     def _combine_columns(
         self,
@@ -251,28 +263,20 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
     ) -> Step:
         """The same with columns as lanes; positions are combined in a round of their own, behind extremes."""
         count, columns = self.k.size(pieces), self.k.size(results)
-        self.lane_index = var("i")
         self.push(None, None)
         first = self.let(self.levels[-1], var("o") * COMBINED)
         here = self.let(self.levels[-1], minimum(columns - first, index(COMBINED)))
-
-        def lanes(work: Callable[[list[Variable]], None], values: list[Variable]) -> None:
-            self.push(self.outer[0], first + var("i"))
-            work(values)
-            self.close("i", here, "simd")
-
-        def add(values: list[Variable]) -> None:
-            self._add_parts(values, parts, beside, var("p") * columns + (first + var("i")))
-
-        reductions = [v for values in rounds for v in values]
-        for v in reductions:
-            self.new_accumulator(v, index(COMBINED), total_dtype(v))
-        lanes(self.reset, reductions)
+        self.push(self.outer[0], first + var("i"))
+        for v in [v for values in rounds for v in values]:
+            self.accumulators[v] = self.register(v, total_dtype(v)), total_dtype(v)
         for values in rounds:
+            name = self.k.fresh("p")
             self.push(None, None)
-            lanes(add, values)
-            self.close("p", count, "serial")
-        lanes(self.store, [v for v in self.group.stored if not self.is_inner(v)])
+            for v, found in self._parts_of(values, parts, beside, var(name) * columns + (first + var("i"))):
+                self.combine_register(v, self.accumulators[v][0], found)
+            self.close(name, count, "serial")
+        self.store([v for v in self.group.stored if not self.is_inner(v)])
+        self.close("i", here, "simd")
         blocks = (columns + (COMBINED - 1)) // COMBINED
         if but_one:
             blocks = blocks * minimum(count - 1, ONE)

@@ -122,7 +122,7 @@ class ShortInCall(Reductions):
         self.lane_index = ZERO
         self.packed_lane = var("i")
         for phase in range(self.phases()):
-            self._phase(self.reductions_at(phase), self.stores_at(phase), terms)
+            self.phase_in_registers(self.reductions_at(phase), self.stores_at(phase), terms, LONGEST)
         self.store([v for v in self.group.stored if not self.is_inner(v)])
         self.close("i", count, "simd")
         self.close("s", minimum(steps - start, index(STEPS)), "serial")
@@ -144,29 +144,30 @@ class ShortInCall(Reductions):
         self.close(counter, self.total(inner), "serial")
         return name
 
-    def _phase(self, reductions: list[Variable], stores: list[Variable], terms: Expr) -> None:
-        """Create loops over the terms of each lane's row, with accumulators in registers."""
+    def phase_in_registers(self, reductions: list[Variable], stores: list[Variable], terms: Expr, most: int) -> None:
+        """Create loops over the terms of each lane's row, at most ``most``, with accumulators in registers."""
         if not reductions and not stores and not self.kept_here:
             return
-        sums = [v for v in reductions if is_sum(v)] if not (terms.op == "const" and terms.value <= BLOCK) else []
+        most = terms.value if terms.op == "const" else most
+        sums = [v for v in reductions if is_sum(v)] if most > BLOCK else []
         for v in reductions:
             dtype = POSITION if self.is_position(v) else v.dtype
-            self.accumulators[v] = self._register(v, dtype), dtype
+            self.accumulators[v] = self.register(v, dtype), dtype
         total, parts = dict(self.accumulators), {}
         outside = self.k.fresh("r") if sums else ""
         if sums:
             self.push(None, None)
-            parts = {v: self._register(v, v.dtype) for v in sums}
+            parts = {v: self.register(v, v.dtype) for v in sums}
         start = var(outside) * BLOCK if sums else ZERO
         length = self.let(self.levels[-1], minimum(terms - start, index(BLOCK))) if sums else terms
         counter = self.k.fresh("r")
         self._open_terms(self.inner, start + var(counter))
         for v in reductions:
-            self._combine_register(v, parts.get(v, total[v][0]), self._term(v))
+            self.combine_register(v, parts.get(v, total[v][0]), self._term(v))
         self._store_terms(stores)
         self.close(counter, length, "serial")
         for v in sums:
-            self._combine_register(v, total[v][0], self._register_value(parts[v], v.dtype))
+            self.combine_register(v, total[v][0], self._register_value(parts[v], v.dtype))
         if sums:
             self.close(outside, call("floordiv", terms + (BLOCK - 1), index(BLOCK)), "serial")
         for v in (*self.kept_here, *stores):
@@ -197,7 +198,7 @@ class ShortInCall(Reductions):
         none = call("eq", found, identity_of(value, POSITION))
         return call("select", none, identity_of(value, value.dtype), cast(found, value.dtype))
 
-    def _register(self, v: Variable, dtype: str) -> str:
+    def register(self, v: Variable, dtype: str) -> str:
         """Make a register for the reduction ``v``, in the innermost loop."""
         name = self.k.fresh("acc")
         self.put(Alloc(name, dtype, ONE))
@@ -209,7 +210,7 @@ class ShortInCall(Reductions):
         self.put(Load(name, register, ZERO, dtype))
         return var(name, dtype)
 
-    def _combine_register(self, v: Variable, register: str, element: Expr) -> None:
+    def combine_register(self, v: Variable, register: str, element: Expr) -> None:
         old = self._register_value(register, element.dtype)
         self.put(Store(register, ZERO, self.combined(v, old, element)))
 

@@ -76,7 +76,7 @@ class TurnedRows(ShortInCall):
         self.lane_index, self.packed_lane = index(0), var("i")
         for phase in range(self.phases()):
             self.kept_here = [v for v, p in keep.items() if p == phase]
-            self._phase(self.reductions_at(phase), self.stores_at(phase), terms)
+            self.phase_in_registers(self.reductions_at(phase), self.stores_at(phase), terms, LONGEST)
         self.kept_here = []
         self.store([v for v in self.group.stored if not self.is_inner(v)])
         self.close("i", count, "simd")
