@@ -29,7 +29,7 @@ from symc.compiler.rewrite.engine import RuleList, rewrite
 from symc.compiler.scans import improved
 from symc.compiler.scattering import checks_apart, framed_writes, scatters_with_operands
 from symc.compiler.shape_specialisation import Specialised, specialise
-from symc.compiler.slices import views_of_slices
+from symc.compiler.slices import views_of_slices, views_where_needed
 from symc.compiler.storage import computed_wide
 from symc.compiler.target import CPU, Target
 from symc.compiler.value_numbering import ValueNumbering
@@ -301,7 +301,8 @@ def sink_lazy(state: State) -> State:
 def view_slices(state: State) -> State:
     """Replace slices that are contiguous in memory by references."""
     assert state.specialised is not None
-    graph, symbols, values = views_of_slices(state.graph, state.specialised.symbols)
+    inside = within(state.graph, views_where_needed)
+    graph, symbols, values = views_of_slices(inside, state.specialised.symbols)
     specialised = replace(state.specialised, symbols=(*state.specialised.symbols, *symbols))
     return replace(state, graph=state.graph.with_outputs([*graph, *values]), specialised=specialised)
 

@@ -19,7 +19,7 @@ from symc.graph.op import Axes, HostCall, Indexed, LibraryCall, Pointwise, Reduc
 from symc.tensor.indices.slices import PART, part_of
 from symc.tensor.symbolic_dims import as_dim, value_symbols
 
-__all__ = ["views_of_slices"]
+__all__ = ["views_of_slices", "views_where_needed"]
 
 
 def views_of_slices(graph: Graph, known: Sequence[Any]) -> tuple[Sequence[Variable], tuple[Any, ...], list[Variable]]:
@@ -27,13 +27,7 @@ def views_of_slices(graph: Graph, known: Sequence[Any]) -> tuple[Sequence[Variab
     if not any(record.contiguous is not None or isinstance(record.lower, Axes) for record in graph.records):
         return graph, (), []
     order = graph.order
-    whole: set[Variable] = set()  # read by an op that needs memory
-    for node in reversed(order):
-        passes_on = isinstance(node.op.record.lower, View) or _keeps_order(node)
-        if not isinstance(node.op.record.lower, (Pointwise, Axes, Reduction, Indexed, View)) or (
-            passes_on and node.outputs[0] in whole
-        ):
-            whole.update(node.inputs)
+    whole = _read_in_memory(order)
     results = set(graph)
     replaced: dict[Variable, Variable] = {}
     symbols: dict[Any, Variable] = {}
@@ -58,6 +52,38 @@ def views_of_slices(graph: Graph, known: Sequence[Any]) -> tuple[Sequence[Variab
             made = numbering.make(node.op, inputs, location, node.outputs[0].name, node)
         replaced.update(zip(node.outputs, made))
     return [replaced.get(v, v) for v in graph], tuple(symbols), list(symbols.values())
+
+
+def views_where_needed(graph: Graph) -> Sequence[Variable]:
+    """The same in a body, of slices with known starts that an unfused op reads: others are read where they are used."""
+    if not any(record.contiguous is not None for record in graph.records):
+        return graph
+    whole = _read_in_memory(graph.order)
+    replaced: dict[Variable, Variable] = {}
+    numbering = ValueNumbering()
+    for node in graph.order:
+        inputs = [replaced.get(v, v) for v in node.inputs]
+        out = node.outputs[0]
+        slices = out in whole and all(_is_known(v) for v in node.inputs[1:])
+        offset = _offset(node, inputs, True) if slices else None
+        if offset is not None:
+            made: Sequence[Variable] = numbering.make(part_of(out.type.shape, offset), inputs[:1], out.location)
+        else:
+            made = numbering.make(node.op, inputs, out.location, out.name, node)
+        replaced.update(zip(node.outputs, made))
+    return [replaced.get(v, v) for v in graph]
+
+
+def _read_in_memory(order: Sequence[Apply]) -> set[Variable]:
+    """The values that are read by an op that needs them in memory."""
+    whole: set[Variable] = set()
+    for node in reversed(order):
+        passes_on = isinstance(node.op.record.lower, View) or _keeps_order(node)
+        if not isinstance(node.op.record.lower, (Pointwise, Axes, Reduction, Indexed, View)) or (
+            passes_on and node.outputs[0] in whole
+        ):
+            whole.update(node.inputs)
+    return whole
 
 
 def _offset(node: Apply, inputs: Sequence[Variable], whole: bool) -> dims.Dim | None:

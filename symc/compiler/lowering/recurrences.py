@@ -1,20 +1,25 @@
 """Loops over steps that compute every element from the same element of the step before, in registers.
 
 Such a loop of a kernel over elements becomes one kernel: a loop over elements around a loop over steps. States stay in
-registers, threads share the elements, and nothing is started once per step.
+registers, threads share the elements, and nothing is started once per step. Beside the kernel there may be copies by
+which a state becomes what another one was a step before, as where a step reads the last two values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from symc.compiler.lowering.late_operands import late_operands_last
 from symc.graph import dims
 from symc.loops.expr import ONE, ZERO, Expr, index, names_in, var
 from symc.loops.ir import Alloc, Carried, For, Kernel, Let, Load, Node, Ref, Statement, Step, Store
 
 __all__ = ["in_registers"]
+
+DELAYED = -1
+"""The number of the buffer of a delayed state after a step: there is none, as a copy wrote it."""
 
 
 def in_registers(
@@ -24,20 +29,45 @@ def in_registers(
 
     ``t`` is the index of the loop; ``status(buffer)`` tells whether a buffer is the status.
     """
-    if len(nodes) != 1 or not isinstance(nodes[0], Step) or not states:
+    steps = [node for node in nodes if isinstance(node, Step)]
+    delays = {id(node): pair for node in steps if (pair := _delayed(node, states)) is not None}
+    if len(steps) != len(nodes) or len(nodes) != len(delays) + 1 or not states:
         return None
-    step = nodes[0]
+    (step,) = (node for node in steps if id(node) not in delays)
     if any(status(r.buffer) for r in step.refs) or any(dims.symbols_of(d) & {t} for d in step.dims):
         return None
-    return _Recurrence(step, t, count, states).step()
+    return _Recurrence(step, t, count, states, dict(delays.values())).step()
+
+
+def _delayed(step: Step, states: Sequence[Carried]) -> tuple[int, int] | None:
+    """The number of a state that a step makes a copy of another one before the step, and that of the other."""
+    body = step.kernel.body
+    while len(body) == 1 and isinstance(body[0], For):
+        body = body[0].body
+    if len(body) != 2 or len(step.refs) != 2:
+        return None
+    load, store = body
+    if not (isinstance(load, Load) and isinstance(store, Store) and store.value.same(var(load.name, load.dtype))):
+        return None
+    source, target = (step.refs[int(s.buffer[1:])] for s in (load, store))
+    after = [k for k, s in enumerate(states) if s.after == target and not s.keep]
+    before = [k for k, s in enumerate(states) if s.before == source]
+    if len(after) != 1 or len(before) != 1 or after == before or not load.index.same(store.index):
+        return None
+    return after[0], before[0]
 
 
 class _Recurrence:
-    def __init__(self, step: Step, t: Any, count: dims.Dim, states: Sequence[Carried]) -> None:
+    """The loop of a ``step``; ``delays`` are states that become another one before the step, with that one."""
+
+    def __init__(
+        self, step: Step, t: Any, count: dims.Dim, states: Sequence[Carried], delays: Mapping[int, int]
+    ) -> None:
         self.old = step
         self.t = t
         self.count = count
         self.states = states
+        self.delays = delays
         self.dims = list(step.dims)
         self.refs = [Ref(r.buffer, dims.substitute(r.offset, {t: 0})) for r in step.refs]
         self.dtypes = list(step.kernel.buffers)
@@ -54,17 +84,26 @@ class _Recurrence:
         """The step, or None if the kernel is no loop over elements that are computed independently of each other."""
         old, kernel = self.old, self.old.kernel
         numbers: list[tuple[int, int]] = []
-        for s in self.states:
-            before = [k for k, r in enumerate(old.refs) if r == s.before]
-            after = [k for k, r in enumerate(old.refs) if r == s.after]
-            if len(before) != 1 or len(after) != 1:
+        for number, state in enumerate(self.states):
+            root = self.states[self._root(number)]
+            before = [k for k, r in enumerate(old.refs) if r == state.before]
+            after = [k for k, r in enumerate(old.refs) if r == state.after]
+            made = [self.dtypes[k] for k, r in enumerate(old.refs) if r == root.after]
+            if len(before) > 1 or len(made) != 1:
                 return None
-            numbers.append((before[0], after[0]))
+            if root is not state:
+                if after or sum(r.buffer == state.before.buffer for r in old.refs) != len(before):
+                    return None
+                after = [DELAYED]
+            numbers.append((before[0] if before else self._first_of(state.before, made[0]), after[0]))
         own = {k for pair in numbers for k in pair}
         written = {old.refs[k].buffer for k in kernel.writes}
         if any(r.buffer in written and k not in own and k not in kernel.writes for k, r in enumerate(old.refs)):
             return None  # it reads what another step has written
-        if not {after for _, after in numbers} <= kernel.writes or {before for before, _ in numbers} & kernel.writes:
+        if (
+            not {after for _, after in numbers if after != DELAYED} <= kernel.writes
+            or {before for before, _ in numbers} & kernel.writes
+        ):
             return None
         stride = {k: self._stride(r) for k, r in enumerate(old.refs)}
         moving = [k for k in stride if k not in own or self._is_kept(k, numbers)]
@@ -73,11 +112,23 @@ class _Recurrence:
         body = self._nest(kernel.body, numbers, {k: stride[k] for k in moving})
         if body is None:
             return None
-        made = Kernel(
+        whole = Kernel(
             kernel.name, tuple(self.dtypes), frozenset(self.writes), len(self.dims), body,
             kernel.flops * self.size(self.count), kernel.bytes * self.size(self.count),
         )  # fmt: skip
-        return replace(old, kernel=made, refs=tuple(self.refs), dims=tuple(self.dims))
+        return replace(old, kernel=whole, refs=tuple(self.refs), dims=tuple(self.dims))
+
+    def _root(self, state: int) -> int:
+        """The state that a delayed one was some steps before."""
+        for _ in self.delays:
+            state = self.delays.get(state, state)
+        return state
+
+    def _first_of(self, ref: Ref, dtype: str) -> int:
+        """The number of a buffer that the kernel has not read so far: the first value of a state."""
+        self.refs.append(Ref(ref.buffer, dims.substitute(ref.offset, {self.t: 0})))
+        self.dtypes.append(dtype)
+        return len(self.refs) - 1
 
     def _is_kept(self, k: int, numbers: Sequence[tuple[int, int]]) -> bool:
         return any(after == k and s.keep for (_, after), s in zip(numbers, self.states))
@@ -128,18 +179,22 @@ class _Recurrence:
         ends: list[Statement] = []
         last: list[Statement] = []
         places: list[Expr] = []
-        for k, (_, after) in enumerate(numbers):
-            stores = [s for s in body if isinstance(s, Store) and s.buffer == f"b{after}"]
+        for k, (before, after) in enumerate(numbers):
+            stores = [s for s in body if isinstance(s, Store) and s.buffer == f"b{numbers[self._root(k)][1]}"]
             if len(stores) != 1 or not own.isdisjoint(names_in(stores[0].index)):
                 return None
             places.append(stores[0].index)
-            dtype, register = self.dtypes[after], f"state{k}"
+            dtype, register = self.dtypes[before], f"state{k}"
             first += [
                 Alloc(register, dtype, ONE),
                 Load(f"first{k}", f"b{numbers[k][0]}", places[k], dtype),
                 Store(register, ZERO, var(f"first{k}", dtype)),
             ]
-            ends.append(Store(register, ZERO, stores[0].value))
+            if after == DELAYED:
+                top.append(Load(f"delayed{k}", f"state{self.delays[k]}", ZERO, dtype))
+                ends.append(Store(register, ZERO, var(f"delayed{k}", dtype)))
+            else:
+                ends.append(Store(register, ZERO, stores[0].value))
             if not self.states[k].keep:
                 final = Ref(
                     self.states[k].before.buffer, dims.substitute(self.states[k].before.offset, {self.t: self.count})
@@ -165,5 +220,6 @@ class _Recurrence:
                 rest.append(replace(s, index=s.index + self._moved(int(s.buffer[1:]), stride, t)))
             else:
                 rest.append(s)
-        steps = For("t_step", self.size(self.count), (*top, *rest, *ends), "serial")
+        inside = late_operands_last([*top, *rest, *ends], [f"state{k}" for k in range(len(numbers))])
+        steps = For("t_step", self.size(self.count), tuple(inside), "serial")
         return (*first, steps, *last)
