@@ -370,3 +370,32 @@ def test_quantiles_and_interpolation_have_gradients():
     np.testing.assert_allclose(slope, [0.3 + 0.8, 0.7, 0, 0.2], rtol=1e-14)
     with pytest.raises(ValueError, match="fractions must be from 0 to 1"):
         np.quantile(x, 30)
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "symmetric", "wrap"])
+@pytest.mark.parametrize("widths", [0, 1, ((1, 0), (0, 2)), ((3, 0), (0, 0)), ((0, 0), (2, 1))])
+def test_pad_whether_lengths_are_known_or_not(mode, widths):
+    for shape in ((4, 5), (1, 1), (2, 7)):
+        value = RNG.normal(size=shape)
+        for declared in (shape, (None, None)):
+            x = T.TensorType("float64", declared)("x")
+            f = symc.function(
+                [x], [np.pad(x, widths, mode=mode), symc.grad((np.pad(x, widths, mode=mode) ** 2).sum(), x)]
+            )
+            got, slope = f(value)
+            want = np.pad(value, widths, mode=mode)
+            np.testing.assert_array_equal(got, want)
+            np.testing.assert_allclose((slope * value).sum(), 2 * (want**2).sum())
+    if mode == "constant":
+        f = symc.function([x], np.pad(x, widths, constant_values=3))
+        np.testing.assert_array_equal(f(value), np.pad(value, widths, constant_values=3))
+        x = T.TensorType("float64", (3, 40, 50))("x")
+        text = symc.printing.debugprint(
+            symc.function([x], np.pad(x, ((0, 0), (1, 1), (2, 2)))), stage="loops", file="str"
+        )
+        assert "temp" not in text  # the result is written in one pass
+
+
+def test_pad_refuses_negative_widths():
+    with pytest.raises(ValueError, match="cannot be negative"):
+        np.pad(T.vector("x"), (-1, 2))

@@ -21,7 +21,7 @@ from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.complex_numbers.parts import conj
-from symc.tensor.indices import indexing, selection
+from symc.tensor.indices import indexing, selection, subtensor_writing
 from symc.tensor.linear_algebra import factorisations, matrix_functions
 from symc.tensor.numpy_functions import truth
 from symc.tensor.requirements import require_lengths
@@ -290,15 +290,27 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     values = np.broadcast_to(np.asarray(constant_values), (x.ndim, 2)).tolist()
     if mode not in ("constant", "edge", "wrap", "reflect", "symmetric"):
         raise ValueError(located(f"numpy.pad: mode={mode!r} does not work on symbolic variables", [x]))
+    if any(n < 0 for pair in widths for n in pair):
+        raise ValueError(located(f"numpy.pad: widths cannot be negative, got pad_width={pad_width!r}", [x]))
+    if mode == "constant" and len({v for pair in values for v in pair}) == 1:
+        return framed(x, widths, values[0][0])
     for k, (before, after) in enumerate(widths):
         if mode == "constant":
             parts = [border(x, k, n, v) for n, v in zip((before, after), values[k])]
             x = joining.concatenate([parts[0], x, parts[1]], axis=k)
-            continue
-        n = shape_i(x, k)
-        place = ew.sub(creation.arange(ew.add(n, before + after), dtype="int64"), before)
-        x = indexing.take(x, source(place, n, mode), axis=k)
+        elif before or after:
+            n = shape_i(x, k)
+            place = ew.sub(creation.arange(ew.add(n, before + after), dtype="int64"), before)
+            x = indexing.take(x, source(place, n, mode), axis=k)
     return x
+
+
+def framed(x: Variable, widths: Sequence[Sequence[int]], value: Any) -> Variable:
+    """``x`` with one value around it."""
+    shape = [ew.add(shape_i(x, k), before + after) for k, (before, after) in enumerate(widths)]
+    inside = tuple(slice(before, -after if after else None) for before, after in widths)
+    around = creation.alloc(ew.cast(as_tensor(value), x.dtype), *shape)
+    return subtensor_writing.set_subtensor(indexing.subtensor(around, inside), x) if any(map(any, widths)) else x
 
 
 def border(x: Variable, axis: int, width: int, value: Any) -> Variable:
