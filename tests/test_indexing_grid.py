@@ -481,3 +481,16 @@ def test_values_of_another_number_are_written_at_their_places(rng):
         np.testing.assert_array_equal(got, want)
     with pytest.raises((ValueError, IndexError)):
         f(a, b, np.ones((1, 5), bool))
+
+
+@pytest.mark.parametrize("shape", [(20, 5), (1, 5), (20, 1), (1, 1), (0, 5)])
+def test_gradients_of_values_that_a_call_may_broadcast(shape):
+    x, rows, c = T.dmatrix("x"), T.lvector("rows"), T.dmatrix("c")
+    f = symc.function([x, rows, c], symc.grad((T.inc_subtensor(T.zeros_like(c)[rows], x) * c).sum(), x))
+    rng = np.random.default_rng(0)
+    weights, places = rng.random((7, 5)), rng.integers(0, 7, 0 if shape[0] == 0 else 20)
+    want = weights[places]
+    for axis in (0, 1):
+        if shape[axis] == 1:
+            want = want.sum(axis, keepdims=True)
+    np.testing.assert_allclose(f(rng.random(shape), places, weights), want)

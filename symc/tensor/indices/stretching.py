@@ -18,7 +18,7 @@ from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, const, index, select, var
-from symc.loops.ir import Accumulate, For, Statement, Store
+from symc.loops.ir import Accumulate, For, If, Statement, Store
 from symc.tensor.broadcasting import expand, sum
 
 __all__ = ["STRETCH_AT", "UNSTRETCH_AT", "stretch", "stretch_together"]
@@ -156,7 +156,10 @@ def _unstretch_build(node: Apply, ctx: Any) -> list[Statement]:
     i = ctx.fresh("i")
     zero = Store(ctx.output(), var(i), const(0, out.dtype))
     cleared = For(i, ctx.size(dims.product(out.type.shape)), (zero,), "simd")
-    return [cleared, ctx.nest(node.inputs[0].type.shape, body, "unordered")]
+    summed = (cleared, ctx.nest(node.inputs[0].type.shape, body, "unordered"))
+    sizes = [ctx.size(dims.product(v.type.shape)) for v in (out, node.inputs[0])]
+    same = call("eq", *sizes)  # then no axis of length 1 was broadcast
+    return [If(same, tuple(ctx.copy(0))), If(call("not", same), summed)]
 
 
 UNSTRETCH_AT = record(
