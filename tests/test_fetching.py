@@ -41,3 +41,28 @@ def test_only_long_rows_of_large_tables_are_fetched():
     assert "__builtin_prefetch" not in text((4000, 64), (9, 20)) and "__builtin_prefetch" not in text(
         (50000, 60), (9, 20)
     )
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_two_tables_in_costly_sums(dtype, declared, rng, isa):
+    tables = [rng.standard_normal((5000, 131)).astype(dtype) for _ in range(2)]
+    places = [rng.integers(0, 5000, (6, 37)) for _ in range(2)]
+    kinds = [T.TensorType(str(v.dtype), v.shape if declared else (None, None)) for v in (*tables, *places)]
+    a, b, i, j = (kind(name) for kind, name in zip(kinds, "abij"))
+    with symc.config.change(isa=isa):
+        f = symc.function([a, b, i, j], [(a[i] * b[j]).sum(1), T.exp(T.tanh(a[i]) + T.sin(b[j])).sum(1)])
+    x, y = (t[k].astype("float64") for t, k in zip(tables, places))
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    product, costly = f(*tables, *places)
+    np.testing.assert_allclose(product, (x * y).sum(1), rtol=tolerance, atol=20 * tolerance)
+    np.testing.assert_allclose(costly, np.exp(np.tanh(x) + np.sin(y)).sum(1), rtol=tolerance)
+
+
+def test_each_vector_fetches_what_it_reads():
+    t, i = T.tensor("float32", shape=(5000, 300)), T.tensor("int64", shape=(9, 100))
+    lines = debugprint(symc.function([t, i], t[i].sum(1)), stage="c", file="str").splitlines()
+    if symc.config.isa == "scalar":
+        pytest.skip("rows are read one by one")
+    loops = [k for k, line in enumerate(lines) if "__builtin_prefetch" in line and "VM_LANES <=" in lines[k - 1]]
+    assert loops and not any("near_ = total_" in line for line in lines)  # eight rows at once follow each other

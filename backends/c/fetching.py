@@ -1,18 +1,21 @@
 """Rows at computed positions, such as those of an embedding: while some are read, the next ones are fetched.
 
 A processor foresees rows that follow each other. It waits for rows anywhere in a table that is larger than its cache,
-unless they have been asked for before. Short rows are left alone: many of them are under way together.
+unless they have been asked for before. Short rows are left alone: many of them are under way together. A cache line is
+fetched for each vector that is read: more at once would wait for each other.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from symc.loops.expr import Expr, call, coefficient, index, names_in, substituted, var
 from symc.loops.ir import For, Let, Load, Statement
-from symc_backends.c.dialect import CTYPE
+from symc_backends.c.dialect import CTYPE, LANES
 
 __all__ = ["fetched_rows"]
 
@@ -22,41 +25,80 @@ CACHED = 1 << 20
 """The bytes of a table that a cache may hold."""
 LINE = 64
 """The bytes of a cache line."""
+BEYOND = "/* beyond */"
+"""What happens to a row whose position is beyond its buffer."""
 
 Scalar = Callable[[Expr], str]
 
 
-def fetched_rows(loop: For, ahead: Expr, rows: int, sizes: Mapping[str, Expr], scalar: Scalar) -> list[str]:
-    """C that fetches the rows of iterations ``ahead``, which depend on ``k_`` < ``rows``; empty if there are none.
+class Fetched(NamedTuple):
+    """Rows to be fetched while others are read.
+
+    Attributes
+    ----------
+    condition : str
+        When it is worth it, in C; "" if always.
+    ahead : list of str
+        C that finds their addresses.
+    lines : list of (str, int)
+        C that fetches from each of them, up to the element on which it is formatted, and the bytes of an element.
+    """
+
+    condition: str
+    ahead: list[str]
+    lines: list[tuple[str, int]]
+
+    def beside(self, reading: Sequence[str], lane: str) -> list[str]:
+        """The C text ``reading``, whose loops over ``lane`` fetch as many elements as they read."""
+        found = [*self.ahead]
+        for line in reading:
+            found.append(line)
+            whole = re.match(rf"(?:/\*.*\*/ )?for \(; {lane} \+ (?:(\d) \* )?{LANES} <= ", line)
+            if whole or line.startswith(f"if ({lane} < end) {{ const int64_t left"):
+                for copy in range(int(whole.group(1) or 1) if whole else 1):
+                    found += self._each(f"{lane} + {copy} * {LANES}" if copy else lane)
+        return [f"if ({self.condition}) {{", *found, "} else {", *reading, "}"] if self.condition else found
+
+    def _each(self, at: str) -> list[str]:
+        """Fetch what a vector from ``at`` on will read: of 64-bit elements, a long one is two cache lines."""
+        found = [line.format(at) for line, _ in self.lines]
+        wide = [(line, LINE // size) for line, size in self.lines if size > 4]
+        return found + [f"if ({LANES} > {step}) {line.format(f'{at} + {step}')}" for line, step in wide]
+
+
+def fetched_rows(loop: For, ahead: Expr, rows: int, sizes: Mapping[str, Expr], scalar: Scalar) -> Fetched | None:
+    """The rows of iterations ``ahead``, which depend on ``k_`` < ``rows``; None if there are none to be fetched.
 
     The loop loads positions, then elements from there on along an inner loop. ``sizes`` are those of buffers: positions
     may be those of the next run of the loop, but not beyond their buffer.
     """
     *before, inner = loop.body
     if not isinstance(inner, For):
-        return []
+        return None
     names = {loop.index: var("ahead_")}
     found = _positions(before, names, sizes, scalar)
     if found is None:
-        return []
+        return None
     positions, lines = found
     tables = {}
     for s in inner.body:
         if isinstance(s, Load) and s.buffer in sizes and _starts_at(s, inner.index, positions):
             conditions = _worth(s, inner.extent, sizes[s.buffer])
             if all(c.op != "const" or c.value for c in conditions):
-                tables[s] = scalar(call("and", *conditions))
+                tables[s] = "" if all(c.op == "const" for c in conditions) else scalar(call("and", *conditions))
     if not tables:
-        return []
-    fetched = []
-    for s in tables:
-        start = scalar(substituted(s.index, names | {inner.index: index(0)}))
-        step = f"c_ += {LINE // np.dtype(s.dtype).itemsize}"
-        fetched.append(
-            f"for (int64_t c_ = 0; c_ < {scalar(inner.extent)}; {step}) __builtin_prefetch({s.buffer} + {start} + c_);"
-        )
+        return None
+    starts = {scalar(substituted(s.index, names | {inner.index: index(0)})): s for s in tables}
+    declared, found_at, fetches = [], [], []
+    for number, (start, s) in enumerate(starts.items()):
+        declared.append(f"const {CTYPE[s.dtype]} *row{number}_[{rows}];")
+        found_at.append(f"row{number}_[k_] = {s.buffer} + {start};")
+        fetches += [(f"__builtin_prefetch(row{number}_[{k}] + {{}});", np.dtype(s.dtype).itemsize) for k in range(rows)]
+    none = " ".join(f"row{number}_[k_] = {s.buffer};" for number, s in enumerate(starts.values()))
+    lines = [line.replace(BEYOND, f"{{ {none} continue; }}") for line in lines]
     head = f"for (int64_t k_ = 0; k_ < {rows}; k_++) {{ const int64_t ahead_ = {scalar(ahead)};"
-    return [f"if ({' || '.join(dict.fromkeys(tables.values()))})", head, *lines, *dict.fromkeys(fetched), "}"]
+    condition = "" if "" in tables.values() else " || ".join(dict.fromkeys(tables.values()))
+    return Fetched(condition, [*declared, head, *lines, *found_at, "}"], fetches)
 
 
 def _positions(
@@ -78,7 +120,7 @@ def _positions(
         if isinstance(s, Load):
             if s.buffer not in sizes or not positions.isdisjoint(names_in(e)):
                 return None
-            lines.append(f"if ((uint64_t)({text}) >= (uint64_t)({scalar(sizes[s.buffer])})) break;")
+            lines.append(f"if ((uint64_t)({text}) >= (uint64_t)({scalar(sizes[s.buffer])})) {BEYOND}")
             text = f"{s.buffer}[{text}]"
         if isinstance(s, Load) or not positions.isdisjoint(names_in(e)):
             positions.add(s.name)

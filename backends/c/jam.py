@@ -7,7 +7,8 @@ is. An odd number of steps lies between them, so that rows of 2^n bytes do not a
 
 Where sums are of blocks of rows, a block has its rows from all pieces.
 
-Rows at once follow each other where their order counts: of equal elements, the position of the first is wanted.
+Rows at once follow each other where their order counts: of equal elements, the position of the first is wanted. So do
+rows at computed positions, which are streams in no order.
 """
 
 from __future__ import annotations
@@ -60,7 +61,13 @@ def emit_jammed(
         return None
     rows = loop if blocks is None else blocks.inner
     next_row = var(rows.index) + var("by_") * 2 + var("k_") * var(f"{rows.index}_apart")
-    together = [*fetched_rows(rows, next_row, jam.rows, sizes, scalar), *emit(jam.body)]
+    fetched = fetched_rows(rows, next_row, jam.rows, sizes, scalar)
+    together = emit(jam.body)
+    if fetched is not None:
+        jam = jam._replace(in_order=True)
+        lanes = rows.body[-1]
+        assert isinstance(lanes, For)
+        together = fetched.beside(together, lanes.index)
     if blocks is None:
         return _emit(loop, scalar(loop.extent), jam, together, emit(loop.body), scalar)
     inner, i, first = blocks.inner, blocks.inner.index, blocks.first.name
