@@ -368,6 +368,43 @@ def loops():
 
 
 @program
+def loops_in_one_kernel():
+    """A filter that reads two earlier values, and dynamic programming: a loop over rows around one over cells."""
+    x, first, y = T.vector("x"), T.vector("first"), T.vector("y")
+    out, _ = symc.scan(lambda x_t, p, q: x_t + 0.5 * p - 0.25 * q, x, [dict(initial=first, taps=[-1, -2])])
+
+    def row(x_t, before):
+        cells, _ = symc.scan(
+            lambda y_t, d, u, left: abs(x_t - y_t) + T.minimum(d, T.minimum(u, left)),
+            [y, before[:-1], before[1:]], before[0] + 9,
+        )  # fmt: skip
+        return T.concatenate([before[:1] + 9, cells])
+
+    f = symc.function([x, first, y], [out, out[-1], symc.scan(row, x, T.zeros((y.shape[0] + 1,)))[0]])
+    for n, m in ((1, 1), (5, 17), (40, 3)):
+        a, start, b = draw(n), draw(2), draw(m)
+        h, table = list(start.astype("float64")), np.zeros((n + 1, m + 1))
+        for t in range(n):
+            h.append(a[t] + 0.5 * h[-1] - 0.25 * h[-2])
+            table[t + 1, 0] = table[t, 0] + 9
+            for j in range(m):
+                table[t + 1, j + 1] = abs(a[t] - b[j]) + min(table[t, j], table[t, j + 1], table[t + 1, j])
+        yield from zip(f(a, start, b), (h[2:], h[-1], table[1:]))
+
+
+@program
+def rows_of_a_large_table():
+    """Some rows are fetched while others are added: the last positions end their buffer, and the last row the table."""
+    t, i = T.matrix("t"), T.lmatrix("i")
+    f = symc.function([t, i], [t[i].sum(1), t[i].max(1)])
+    table = draw(4000, 70)
+    for bags, count in ((1, 1), (3, 8), (2, 37), (5, 70)):
+        places = rng.integers(-4000, 4000, (bags, count))
+        places[-1, -1] = 3999
+        yield from zip(f(table, places), (table[places].astype("float64").sum(1), table[places].max(1)))
+
+
+@program
 def lengths_that_are_values():
     """Results whose sizes are known only once they are computed: none, some, or all of the elements."""
     x, m = T.vector("x"), T.matrix("m")
