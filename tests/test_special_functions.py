@@ -165,3 +165,53 @@ def test_gradients_by_both_operands_of_the_incomplete_gamma_function() -> None:
 
         wanted = [mp.diff(q, (a, b), n) for n in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))]
         np.testing.assert_allclose(f(a, b), [float(w) for w in wanted], rtol=2e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_incomplete_gamma_functions_where_gamma_is_large(dtype: str) -> None:
+    """In float32, gamma(k) overflows from 35 on, the incomplete functions much later or never."""
+    k, x = T.tensor(dtype, shape=(None,)), T.tensor(dtype, shape=(None,))
+    f = symc.function([k, x], [T.gammal(k, x), T.gammau(k, x)])
+    assert [y.dtype for y in f([1], [1])] == [dtype] * 2
+    points = [(33.5, 0.5), (100.0, 1.0), (100.0, 2.0), (33.5, 200.0), (100.0, 0.0)]
+    lower, upper = f(*zip(*points))
+    rtol = 1e-6 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(lower[:3], [float(mp.gammainc(a, 0, b)) for a, b in points[:3]], rtol)
+    assert lower[4] == 0
+    np.testing.assert_allclose(upper[3], float(mp.gammainc(33.5, 200, mp.inf)), 5 * rtol)
+
+
+@pytest.mark.parametrize("device", ["c", "interp"])
+def test_poles_of_the_gamma_family_next_to_zero_and_far_away(device: str) -> None:
+    x = T.fvector("x")
+    f = symc.function([x], [T.gammaln(x), T.psi(x)], device=device)
+    log, slope = f(np.array([-1e38, -3.0, -1e-40, 1e-40], "float32"))
+    assert np.isposinf(log[:2]).all() and np.isnan(slope[:2]).all()
+    np.testing.assert_allclose(log[2:], 40 * np.log(10), rtol=1e-5)
+    assert slope[2] == np.inf and slope[3] == -np.inf
+
+
+BESSEL = [(300.0, 2e4), (300.5, 310.0), (1000.25, 990.0), (50.0, 51.0), (2.0, 33.0), (97.5, 1000.0), (-41.5, 300.0)]
+
+
+def test_bessel_functions_of_high_order() -> None:
+    v, x = np.array(BESSEL).T
+    f = symc.function([], [T.jv(v, x), T.iv(v / 4, x / 40), T.j0(x)])
+    found = f()
+    np.testing.assert_allclose(found[0], [float(mp.besselj(a, b)) for a, b in BESSEL], rtol=1e-10)
+    np.testing.assert_allclose(found[1], [float(mp.besseli(a / 4, b / 40)) for a, b in BESSEL], rtol=1e-10)
+    np.testing.assert_allclose(found[2], [float(mp.besselj(0, b)) for a, b in BESSEL], rtol=1e-12)
+
+
+def test_modified_bessel_functions_of_negative_orders() -> None:
+    """They contain a part that decays in the direction of the recurrence in the order, which is thus unstable."""
+    points = [(-20.5, 22.0), (-10.375, 7.5), (-0.5, 3.0), (-39.75, 60.0), (-52.07, 30.5)]
+    found = symc.function([], T.iv(*(np.array(p) for p in zip(*points))))()
+    np.testing.assert_allclose(found, [float(mp.besseli(a, b)) for a, b in points], rtol=2e-12)
+
+
+def test_bessel_functions_of_extreme_arguments() -> None:
+    """Orders that would need too many steps are NaN, after a bounded time; values below the smallest float are 0."""
+    found = symc.function([], T.jv(np.array([1e15, 1e12, 1e12, 0.0]), np.array([1e15, 1e6, 3.0, 1.7e308])))()
+    assert np.isnan(found[0]) and (found[1:3] == 0).all() and 0 < abs(found[3]) < 1e-150
+    assert symc.function([], T.i0(np.float64(1.7e308)))() == np.inf

@@ -113,8 +113,9 @@ _FIRST = "The Bessel function of the first kind"
 _MODIFIED = "The modified Bessel function of the first kind"
 _OF_ORDER = """ of order ``v``, elementwise: operands ``(v, x)``.
 
-``v`` is a real number, for x < 0 an integer; NaN elsewhere. Derivatives by ``v``, of first and second order, are
-central differences of eighth order."""
+``v`` is a real number, for x < 0 an integer; NaN elsewhere, and where a recurrence in the order would take more than
+50,000 steps (orders above that with x above 2 sqrt(v) and below v**2). Derivatives by ``v``, of first and second order,
+are central differences of eighth order."""
 
 j0: Elementwise = _Function("j0", 0, False, f"{_FIRST} of order 0, elementwise.")
 j1: Elementwise = _Function("j1", 1, False, f"{_FIRST} of order 1, elementwise.")

@@ -1,9 +1,10 @@
 r"""Bessel functions J and I of real order, with NumPy in float64.
 
 For x >= 0 and orders v >= 0: the power series where its terms do not cancel (NIST DLMF 10.2.2, 10.25.2), Hankel's
-expansion for large x (10.17.3, 10.40.1), and for J in between, Miller's backward recurrence in the order, normalised by
-:math:`(x / 2)^\nu = \sum_k (\nu + 2k) \Gamma(\nu + k) / k! \, J_{\nu + 2k}(x)` (10.23.15). Negative orders follow by
-recurrence, negative x of integer orders by symmetry.
+expansion for large x (10.17.3, 10.40.1), and for J in between, the recurrence in the order: upwards where the order is
+below x, else Miller's, backwards, normalised by
+:math:`(x / 2)^\nu = \sum_k (\nu + 2k) \Gamma(\nu + k) / k! \, J_{\nu + 2k}(x)` (10.23.15). Negative orders of J
+follow by recurrence, negative x of integer orders by symmetry.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from symc.tensor.special.gamma_integrals import lgamma
 __all__ = ["bessel"]
 
 _FAR = 30.0
+_MOST_STEPS = 50_000
+"""Values that would need more steps of a recurrence are NaN."""
 _BLOCK = 2048
 
 
@@ -42,39 +45,46 @@ def bessel(v: np.ndarray, x: np.ndarray, modified: bool) -> np.ndarray:
 
 def _of_any_order(v: np.ndarray, x: np.ndarray, modified: bool) -> np.ndarray:
     found = np.empty_like(v)
-    negative = v < 0
-    found[~negative] = _positive(v[~negative], x[~negative], modified)
-    if np.any(negative):
-        found[negative] = _downwards(v[negative], x[negative], modified)
+    backwards = v < (-np.inf if modified else 0)  # backwards, I would be unstable
+    found[~backwards] = _directly(v[~backwards], x[~backwards], modified)
+    if np.any(backwards):
+        found[backwards] = _downwards(v[backwards], x[backwards])
     return found
 
 
-def _downwards(v: np.ndarray, x: np.ndarray, modified: bool) -> np.ndarray:
-    """Recurrence from the orders in (0, 1) and (1, 2): ``F[v - 1] = 2 v / x F[v] -+ F[v + 1]``."""
+def _downwards(v: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Recurrence from the orders in (0, 1) and (1, 2): ``J[v - 1] = 2 v / x J[v] - J[v + 1]``."""
     top = v - np.floor(v)
-    here, above, at = _positive(top, x, modified), _positive(top + 1, x, modified), top.copy()
-    sign = 1.0 if modified else -1.0
-    for _ in range(int(np.max(top - v))):
-        going = at > v + 0.5
-        lower = 2 * at / x * here + sign * above
-        here, above, at = (
-            np.where(going, lower, here),
-            np.where(going, here, above),
-            np.where(going, at - 1, at),
-        )
-    return here
+    return _steps(v, x, top, _directly(top + 1, x, False), _directly(top, x, False), -1)
 
 
-def _positive(v: np.ndarray, x: np.ndarray, modified: bool) -> np.ndarray:
-    """For v >= 0 and x > 0, both finite."""
+def _upwards(v: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Recurrence from the orders in [0, 1) and [1, 2), stable while the order is below x."""
+    low = v - np.floor(v)
+    return _steps(v, x, low + 1, _far(low, x), _far(low + 1, x), 1)
+
+
+def _steps(v: np.ndarray, x: np.ndarray, at: np.ndarray, before: np.ndarray, here: np.ndarray, step: int) -> np.ndarray:
+    """From the values of order ``at`` and of the one before it to those of order ``v``, in steps of one order."""
+    found = np.where(np.abs(at - v) < 0.5, here, np.where(np.abs(at - step - v) < 0.5, before, np.nan))
+    for _ in range(int(min(np.max(step * (v - at)) + 0.5, _MOST_STEPS))):
+        before, here, at = here, 2 * at / x * here - before, at + step
+        found = np.where(np.abs(at - v) < 0.5, here, found)
+    return found
+
+
+def _directly(v: np.ndarray, x: np.ndarray, modified: bool) -> np.ndarray:
+    """For x > 0 and v, for J at least 0, both finite."""
     found = np.empty_like(v)
     far = x >= np.maximum(_FAR, v * v)
     series = ~far if modified else ~far & (x * x <= 4 * (v + 1))
     between = ~far & ~series
+    upwards = between & (x >= np.maximum(_FAR, v))
     for where, compute in (
         (far, _modified_far if modified else _far),
         (series, _modified_series if modified else _series),
-        (between, _miller),
+        (upwards, _upwards),
+        (between & ~upwards, _miller),
     ):
         if np.any(where):
             found[where] = compute(v[where], x[where])
@@ -83,12 +93,17 @@ def _positive(v: np.ndarray, x: np.ndarray, modified: bool) -> np.ndarray:
 
 def _power_series(v: np.ndarray, x: np.ndarray, sign: float) -> np.ndarray:
     quarter, term, total = sign * x * x / 4, np.ones_like(v), np.ones_like(v)
-    for m in range(1, 3000):
+    least = -np.min(v)
+    for m in range(1, 3000 + int(min(max(least, 0), _MOST_STEPS))):
         term = term * quarter / (m * (v + m))
         total += term
-        if not np.any(np.abs(term) > 1e-18 * np.abs(total)):
+        if m > least and not np.any(np.abs(term) > 1e-18 * np.abs(total)):
             break
-    return np.exp(v * np.log(x / 2) - lgamma(v + 1)) * total
+    negative = v < 0
+    size = np.abs(v) + np.where(negative, 0, 1)
+    shape = np.exp(v * np.log(x / 2) + np.where(negative, 1, -1) * lgamma(size))
+    odd = np.mod(np.rint(v), 2)
+    return shape * total * np.where(negative, np.sin(np.pi * (np.rint(v) - v)) * (1 - 2 * odd) / np.pi, 1.0)
 
 
 def _series(v: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -116,18 +131,22 @@ def _far(v: np.ndarray, x: np.ndarray) -> np.ndarray:
     shift = np.mod(v / 2 + 0.25, 2) * math.pi
     cosine = np.cos(x) * np.cos(shift) + np.sin(x) * np.sin(shift)
     sine = np.sin(x) * np.cos(shift) - np.cos(x) * np.sin(shift)
-    return np.sqrt(2 / (math.pi * x)) * (cosine * p - sine * q)
+    return np.sqrt(2 / math.pi / x) * (cosine * p - sine * q)
 
 
 def _modified_far(v: np.ndarray, x: np.ndarray) -> np.ndarray:
     total = np.sum([t * (-1) ** k for k, t in enumerate(_coefficients(v, x))], axis=0)
     half = np.exp(x / 2)  # twice, since exp(x) overflows first
-    return half * (total / np.sqrt(2 * math.pi * x)) * half
+    return half * (total / (np.sqrt(2 * math.pi) * np.sqrt(x))) * half
 
 
 def _miller(v: np.ndarray, x: np.ndarray) -> np.ndarray:
-    found = np.empty_like(v)
-    order = np.argsort(np.maximum(v, x))
+    """Where v is above x, unless both are small."""
+    found = np.full(v.shape, np.nan)
+    vanishes = (v > x) & (v * np.log(math.e / 2 * np.minimum(x / v, 1)) < -800)  # DLMF 10.14.4
+    found[vanishes] = 0.0
+    order = np.argsort(np.where(vanishes, np.inf, np.maximum(v, x)))
+    order = order[: np.count_nonzero(~vanishes & (v <= _MOST_STEPS))]
     for begin in range(0, len(order), _BLOCK):
         part = order[begin : begin + _BLOCK]
         found[part] = _recurrence(v[part], x[part])

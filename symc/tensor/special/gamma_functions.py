@@ -103,6 +103,7 @@ def _gammaln_body(x: Expr) -> Expr:
     positive = select(far, (a - 0.5) * (log - 1.0) + (_HALF_LOG_TAU - 0.5) + _stirling_tail(a), near)
     sine = abs(call("sin", math.pi * _from_integer(a)))
     reflected = call("log", math.pi / (a * sine)) - positive
+    reflected = select(call("eq", sine, 0.0), expr.const(math.inf, x.dtype), reflected)  # both may be infinite
     # where the product would underflow, gamma(-a) is about -gamma(a)
     return select(call("and", x < 0.0, call("and", a > 1e-18, a < math.inf)), reflected, positive)
 
@@ -206,11 +207,12 @@ def _polygamma_body(x: Expr, order: int) -> Expr:
         positive = _series(t, 0) - total
     else:
         positive = float((-1) ** (order + 1) * math.factorial(order)) * (_series(t, order) + total)
-    cotangent = _cotangent(_from_integer(x))
+    distance = _from_integer(x)
+    cotangent = _cotangent(distance)
     slope = _polynomial(cotangent, [float(c) for c in _slopes_of_cotangent(order)])
     reflected = float((-1) ** order) * positive - math.pi ** (order + 1) * slope
     if order % 2 == 0:  # poles where the two sides differ
-        reflected = select(call("isinf", cotangent), expr.const(math.nan, x.dtype), reflected)
+        reflected = select(call("eq", distance, 0.0), expr.const(math.nan, x.dtype), reflected)
     return select(negative, reflected, positive)
 
 

@@ -16,6 +16,7 @@ from symc.graph import Variable
 from symc.graph.gradient_flow import Undefined
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.tensor import elementwise as ew
+from symc.tensor.basic import as_tensor
 from symc.tensor.pointwise import Elementwise, infer_elementwise
 from symc.tensor.special.gamma_functions import gamma
 from symc.tensor.special.gamma_integrals import density, regularised
@@ -143,14 +144,22 @@ gammaincc: Elementwise = _Function(
 )
 
 
+def _times_gamma(regular: Elementwise, k: Any, x: Any) -> Variable:
+    """The product in float64: in narrower dtypes, gamma(k) overflows where the product does not."""
+    k, x = as_tensor(k), as_tensor(x)
+    dtype = regular(k, x).dtype
+    wide = ew.cast(k, "float64")
+    return ew.cast(regular(wide, ew.cast(x, "float64")) * gamma(wide), dtype)
+
+
 def gammal(k: Any, x: Any) -> Variable:
     """The lower incomplete gamma function, elementwise: ``gammainc(k, x) * gamma(k)``."""
-    return gammainc(k, x) * gamma(k)
+    return _times_gamma(gammainc, k, x)
 
 
 def gammau(k: Any, x: Any) -> Variable:
     """The upper incomplete gamma function, elementwise: ``gammaincc(k, x) * gamma(k)``."""
-    return gammaincc(k, x) * gamma(k)
+    return _times_gamma(gammaincc, k, x)
 
 
 def chi2sf(x: Any, k: Any) -> Variable:
