@@ -39,7 +39,10 @@ def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype:
         steps = ew.cast(ew.maximum(num - int(endpoint), 1), dtype if dtype and is_float(dtype) else "floatX")
     else:
         steps = float(max(num - int(endpoint), 1))
-    made = start + ew.cast(arange(num), dtype or "floatX") * ((stop - start) / steps)
+    place = ew.cast(arange(num), dtype or "floatX")
+    made = start + place * ((stop - start) / steps)
+    if endpoint:  # exactly, as in NumPy, whatever the rounding of the step
+        made = ew.where(ew.eq(place, steps), stop, made)
     return ew.cast(made, dtype or "floatX")
 
 

@@ -13,9 +13,22 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Variable
-from symc.tensor import creation, cumulative, extra_ops, grids, joining, linalg, ordering, repeating, shaping, sorting
+from symc.tensor import (
+    creation,
+    cumulative,
+    extra_ops,
+    fft,
+    grids,
+    joining,
+    linalg,
+    ordering,
+    repeating,
+    shaping,
+    sorting,
+)
 from symc.tensor import elementwise as ew
 from symc.tensor import numpy_compositions as compose
+from symc.tensor import numpy_sequences as sequences
 from symc.tensor import numpy_statistics as statistics
 from symc.tensor import reduce as reductions
 from symc.tensor.basic import as_tensor
@@ -31,6 +44,7 @@ from symc.tensor.linear_algebra import (
 )
 from symc.tensor.numpy_compositions import NONE
 from symc.tensor.numpy_functions import refuse, truth
+from symc.tensor.special.bessel import i0
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["FUNCTIONS", "apply_function"]
@@ -39,6 +53,10 @@ __all__ = ["FUNCTIONS", "apply_function"]
 def _angle(z: Any, deg: bool = False) -> Variable:
     found = complex_parts.angle(z)
     return ew.rad2deg(found) if deg else found
+
+
+def _one(n: Any) -> list[Any] | None:
+    return None if n is None else [n]
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -73,10 +91,18 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "nanmax": compose.nan_extreme(reductions.max, -np.inf), "nanmin": compose.nan_extreme(reductions.min, np.inf),
     "average": compose.average, "median": compose.median, "count_nonzero": compose.count_nonzero,
     "quantile": statistics.quantile, "percentile": statistics.percentile,
-    "nanvar": statistics.nanvar, "nanstd": statistics.nanstd,
+    "nanvar": statistics.nanvar, "nanstd": statistics.nanstd, "nanmedian": statistics.nanmedian,
+    "nanquantile": statistics.nanquantile, "nanpercentile": statistics.nanpercentile,
+    "nanargmax": sequences.nan_position(reductions.argmax, -np.inf),
+    "nanargmin": sequences.nan_position(reductions.argmin, np.inf),
+    "histogram": sequences.histogram,
+    "cumulative_sum": sequences.cumulative_sum, "cumulative_prod": sequences.cumulative_prod,
+    "nancumsum": sequences.nan_running(cumulative.cumsum, 0), "nancumprod": sequences.nan_running(
+        cumulative.cumprod, 1),
+    "corrcoef": lambda x, y=None, rowvar=True, *, dtype=None: sequences.corrcoef(x, y, rowvar),
     "cumsum": lambda a, axis=None, dtype=None, out=None: cumulative.cumsum(compose.typed(a, dtype), axis),
     "cumprod": lambda a, axis=None, dtype=None, out=None: cumulative.cumprod(compose.typed(a, dtype), axis),
-    "cov": lambda m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=None: extra_ops.cov(
+    "cov": lambda m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=None: sequences.covariance(
         m, y, rowvar, bias, ddof),
     # shapes
     "shape": lambda a: shaping.shape(a), "ndim": lambda a: a.ndim,
@@ -106,6 +132,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         a, repeats, axis),
     "roll": compose.roll, "flip": compose.flipped, "fliplr": lambda m: compose.flipped(m, 1),
     "flipud": lambda m: compose.flipped(m, 0),
+    "delete": sequences.delete, "insert": sequences.insert, "resize": sequences.resize, "unstack": sequences.unstack,
     "rot90": compose.rot90, "pad": compose.pad, "copy": lambda a, order="K", subok=False: as_tensor(a),
     # new tensors
     "zeros_like": lambda a, dtype=None, order="K", subok=True: creation.zeros_like(a, dtype),
@@ -114,6 +141,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "full_like": lambda a, fill_value, dtype=None, order="K", subok=True: creation.full_like(a, fill_value, dtype),
     "linspace": lambda start, stop, num=50, endpoint=True, retstep=False, dtype=None: extra_ops.linspace(
         start, stop, num, endpoint, dtype),
+    "logspace": lambda start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0: sequences.logspace(
+        start, stop, num, endpoint, base, dtype),
+    "geomspace": lambda start, stop, num=50, endpoint=True, dtype=None, axis=0: sequences.geomspace(
+        start, stop, num, endpoint, dtype),
+    "vander": sequences.vander, "diagflat": lambda v, k=0: extra_ops.diag(shaping.flatten(v), k),
     # reading and choosing
     "isin": statistics.isin, "interp": statistics.interp,
     "where": compose.chosen, "take": compose.take, "take_along_axis": compose.take_along_axis,
@@ -127,6 +159,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "argwhere": selection.argwhere, "extract": lambda condition, arr: compose.compress(shaping.flatten(condition), arr),
     "sort": lambda a, axis=-1, kind=None, order=None: sorting.sort(a, axis),
     "argsort": lambda a, axis=-1, kind=None, order=None: sorting.argsort(a, axis),
+    "partition": lambda a, kth, axis=-1, kind=None, order=None: sorting.sort(a, axis),
+    "argpartition": lambda a, kth, axis=-1, kind=None, order=None: sorting.argsort(a, axis),
+    "lexsort": sequences.lexsort, "union1d": sequences.union1d, "intersect1d": lambda ar1, ar2, assume_unique=False: (
+        sequences.intersect1d(ar1, ar2)), "setdiff1d": sequences.setdiff1d,
     "unique": lambda ar, return_index=False, return_inverse=False, return_counts=False, axis=None: ordering.unique(
         ar, return_index, return_inverse, return_counts, axis),
     "searchsorted": lambda a, v, side="left", sorter=None: ordering.searchsorted(a, v, side, sorter),
@@ -144,11 +180,29 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "isclose": extra_ops.isclose, "allclose": extra_ops.allclose, "array_equal": compose.array_equal,
     "isposinf": lambda x, out=None: ew.and_(ew.isinf(x), ew.gt(x, 0)),
     "isneginf": lambda x, out=None: ew.and_(ew.isinf(x), ew.lt(x, 0)),
+    "i0": i0, "iscomplex": sequences.iscomplex, "isreal": lambda x: ew.invert(sequences.iscomplex(x)),
+    "convolve": sequences.convolve, "correlate": sequences.correlate, "gradient": sequences.gradient,
+    "ediff1d": sequences.ediff1d,
     "diff": compose.diff, "trapezoid": compose.trapezoid, "polyval": compose.polyval, "cross": compose.cross,
     "dot": lambda a, b, out=None: linalg.dot(a, b), "vdot": compose.vdot, "inner": compose.inner,
     "outer": lambda a, b, out=None: linalg.outer(shaping.flatten(a), shaping.flatten(b)),
     "tensordot": lambda a, b, axes=2: linalg.tensordot(a, b, axes), "einsum": compose.sum_of_products,
     "kron": lambda a, b: matrix_functions.kron(a, b),
+    # Fourier transforms
+    "fft.fft": lambda a, n=None, axis=-1, norm=None, out=None: fft.fft(a, n, axis, norm),
+    "fft.ifft": lambda a, n=None, axis=-1, norm=None, out=None: fft.ifft(a, n, axis, norm),
+    "fft.fft2": lambda a, s=None, axes=(-2, -1), norm=None, out=None: fft.fft2(a, s, axes, norm),
+    "fft.ifft2": lambda a, s=None, axes=(-2, -1), norm=None, out=None: fft.ifft2(a, s, axes, norm),
+    "fft.fftn": lambda a, s=None, axes=None, norm=None, out=None: fft.fftn(a, s, axes, norm),
+    "fft.ifftn": lambda a, s=None, axes=None, norm=None, out=None: fft.ifftn(a, s, axes, norm),
+    "fft.rfft": lambda a, n=None, axis=-1, norm=None, out=None: fft.rfftn(a, _one(n), [axis], norm),
+    "fft.irfft": lambda a, n=None, axis=-1, norm=None, out=None: fft.irfftn(a, _one(n), [axis], norm),
+    "fft.rfft2": lambda a, s=None, axes=(-2, -1), norm=None, out=None: fft.rfftn(a, s, axes, norm),
+    "fft.irfft2": lambda a, s=None, axes=(-2, -1), norm=None, out=None: fft.irfftn(a, s, axes, norm),
+    "fft.rfftn": lambda a, s=None, axes=None, norm=None, out=None: fft.rfftn(a, s, axes, norm),
+    "fft.irfftn": lambda a, s=None, axes=None, norm=None, out=None: fft.irfftn(a, s, axes, norm),
+    "fft.fftshift": lambda x, axes=None: fft.fftshift(x, axes), "fft.ifftshift": lambda x, axes=None: fft.ifftshift(
+        x, axes),
     # linear algebra
     "linalg.norm": lambda x, ord=None, axis=None, keepdims=False: matrix_functions.norm(x, ord, axis, keepdims),
     "linalg.vector_norm": compose.vector_norm, "linalg.matrix_norm": compose.matrix_norm,

@@ -71,6 +71,19 @@ def _ldexp(x: Any, n: Any) -> Variable:
     return x
 
 
+def _frexp(x: Any) -> tuple[Variable, Variable]:
+    """``m`` and ``n`` with ``x = m * 2 ** n`` and m from 0.5 up to 1 in size; n is int32."""
+    x = _as_float(x)
+    plain = ew.or_(ew.eq(x, 0), ew.or_(ew.isnan(x), ew.isinf(x)))
+    safe = ew.where(plain, 1, x)
+    n = ew.add(ew.cast(ew.floor(ew.log2(ew.abs_(safe))), "int32"), 1)
+    for _ in range(2):  # the logarithm is rounded
+        size = ew.abs_(_ldexp(safe, ew.neg(n)))
+        n = ew.add(n, ew.sub(ew.cast(ew.ge(size, 1), "int32"), ew.cast(ew.lt(size, 0.5), "int32")))
+    n = ew.where(plain, np.int32(0), n)
+    return ew.where(plain, x, _ldexp(safe, ew.neg(n))), n
+
+
 def _left_shift(x: Any, n: Any) -> Variable:
     return ew.mul(x, _power_of_two(x, n))
 
@@ -143,7 +156,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "floor": ew.floor, "ceil": ew.ceil, "trunc": ew.trunc, "modf": _truncated,
     "rint": lambda x: ew.round_half_to_even(_as_float(x)),
     "heaviside": _heaviside, "copysign": _copysign, "signbit": _signbit,
-    "ldexp": _ldexp,
+    "ldexp": _ldexp, "frexp": _frexp,
     "isnan": ew.isnan, "isinf": ew.isinf, "isfinite": _isfinite,
     "less": ew.lt, "less_equal": ew.le, "greater": ew.gt, "greater_equal": ew.ge, "equal": ew.eq, "not_equal": ew.neq,
     "logical_and": lambda x, y: ew.and_(truth(x), truth(y)), "logical_or": lambda x, y: ew.or_(truth(x), truth(y)),

@@ -9,8 +9,8 @@ import numpy as np
 from symc.errors import located
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import floating
+from symc.tensor import creation, ordering, reshaping, shaping, sorting
 from symc.tensor import elementwise as ew
-from symc.tensor import ordering, reshaping, shaping, sorting
 from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant
@@ -19,7 +19,9 @@ from symc.tensor.numpy_compositions import flag, nan_mean
 from symc.tensor.reduction_records import normalize_axes
 from symc.tensor.symbolic_dims import shape_i
 
-__all__ = ["interp", "isin", "nanstd", "nanvar", "percentile", "quantile"]
+__all__ = [
+    "interp", "isin", "nanmedian", "nanpercentile", "nanquantile", "nanstd", "nanvar", "percentile", "quantile",
+]  # fmt: skip
 
 
 def quantile(
@@ -27,27 +29,57 @@ def quantile(
     keepdims: Any = False,
 ) -> Variable:  # fmt: skip
     """Values below which fractions ``q`` of the elements along ``axis`` lie, interpolated between neighbours."""
+    return _quantile("quantile", a, q, axis, keepdims, skip=False)
+
+
+def nanquantile(
+    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
+    keepdims: Any = False,
+) -> Variable:  # fmt: skip
+    """Quantiles of the elements that are not NaN."""
+    return _quantile("nanquantile", a, q, axis, keepdims, skip=True)
+
+
+def _quantile(name: str, a: Any, q: Any, axis: Any, keepdims: Any, skip: bool) -> Variable:
+    """Quantiles; with ``skip`` those of the elements that are not NaN."""
     a = as_tensor(a)
     a = ew.cast(a, floating(a.dtype))
     q = q if isinstance(q, Variable) else constant(np.asarray(q, "float64"), dtype=a.dtype)
     if isinstance(q, Constant) and not ((q.data >= 0) & (q.data <= 1)).all():
-        raise ValueError(located("quantile: fractions must be from 0 to 1", [q]))
-    axes = normalize_axes(axis, a, "quantile")
+        raise ValueError(located(f"{name}: fractions must be from 0 to 1", [q]))
+    axes = normalize_axes(axis, a, name)
     rest = [k for k in range(a.ndim) if k not in axes]
     moved = dimshuffle(a, [*axes, *rest])
     lines = reshaping.reshape(moved, [-1, *[shape_i(a, k) for k in rest]], ndim=1 + len(rest))
-    ordered = sorting.sort(lines, axis=0)
-    last = ew.sub(shape_i(ordered, 0), 1)
-    place = ew.mul(ew.cast(q, a.dtype), ew.cast(last, a.dtype))
-    lower = ew.cast(ew.floor(place), "int64")
-    share = dimshuffle(ew.sub(place, ew.cast(lower, a.dtype)), [*range(q.ndim), *["x"] * len(rest)])
-    first, second = (indexing.take(ordered, k, axis=0) for k in (lower, ew.minimum(ew.add(lower, 1), last)))
-    found = ew.add(first, ew.where(ew.eq(first, second), 0, ew.mul(ew.sub(second, first), share)))
-    found = ew.where(reductions.any(ew.isnan(lines), axis=0), np.nan, found)
+    found = _between_neighbours(lines, q, skip)
     if not flag(keepdims):
         return found
     kept = [q.ndim + rest.index(k) if k in rest else "x" for k in range(a.ndim)]
     return dimshuffle(found, [*range(q.ndim), *kept])
+
+
+def _between_neighbours(lines: Variable, q: Variable, skip: bool) -> Variable:
+    """Of the lines along axis 0; NaN counts as largest when they are sorted."""
+    ordered, missing = sorting.sort(lines, axis=0), ew.isnan(lines)
+    if skip:
+        last: Any = ew.sub(reductions.sum(ew.cast(ew.invert(missing), "int64"), axis=0), 1)
+        each = dimshuffle(q, [*range(q.ndim), *["x"] * (lines.ndim - 1)])
+    else:
+        last, each = ew.sub(shape_i(ordered, 0), 1), q
+    place = ew.mul(ew.cast(each, lines.dtype), ew.cast(last, lines.dtype))
+    lower = ew.cast(ew.floor(place), "int64")
+    share = ew.sub(place, ew.cast(lower, lines.dtype))
+    places = lower, ew.minimum(ew.add(lower, 1), last)
+    if skip:
+        entries = [ew.maximum(p, 0) for p in places]  # where all are NaN, the first one is
+        others = [creation.arange(shape_i(lines, k)) for k in range(1, lines.ndim)]
+        open_axes = [dimshuffle(v, [0, *["x"] * (len(others) - 1 - k)]) for k, v in enumerate(others)]
+        first, second = (indexing.subtensor(ordered, (p, *open_axes)) for p in entries)
+    else:
+        first, second = (indexing.take(ordered, p, axis=0) for p in places)
+        share = dimshuffle(share, [*range(q.ndim), *["x"] * (lines.ndim - 1)])
+    found = ew.add(first, ew.where(ew.eq(first, second), 0, ew.mul(ew.sub(second, first), share)))
+    return found if skip else ew.where(reductions.any(missing, axis=0), np.nan, found)
 
 
 def percentile(
@@ -57,6 +89,22 @@ def percentile(
     """Quantiles of ``q`` per cent."""
     fractions = ew.true_div(q, 100) if isinstance(q, Variable) else np.asarray(q) / 100
     return quantile(a, fractions, axis, out, overwrite_input, method, keepdims)
+
+
+def nanpercentile(
+    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
+    keepdims: Any = False,
+) -> Variable:  # fmt: skip
+    """Quantiles of ``q`` per cent of the elements that are not NaN."""
+    fractions = ew.true_div(q, 100) if isinstance(q, Variable) else np.asarray(q) / 100
+    return nanquantile(a, fractions, axis, out, overwrite_input, method, keepdims)
+
+
+def nanmedian(
+    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
+) -> Variable:
+    """The median of the elements that are not NaN."""
+    return nanquantile(a, 0.5, axis, keepdims=keepdims)
 
 
 def nanvar(
