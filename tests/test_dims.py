@@ -8,7 +8,7 @@ import sympy
 
 import symc
 import symc.tensor as T
-from symc.errors import GuardError
+from symc.errors import GuardError, ShapeError
 from symc.graph import dims
 from symc_backends.c.emit import dim_text
 
@@ -175,3 +175,24 @@ def test_a_division_by_zero_in_a_python_op_is_its_own():
     f = symc.function([x], broken(x))
     with pytest.raises(ZeroDivisionError):
         f(np.ones(2, "float32"))
+
+
+def test_number_of_axes_and_dtype_of_what_becomes_a_variable():
+    """Leading axes of length 1 are added or dropped, for numbers, arrays, lists of variables and variables alike."""
+    x = T.tensor("float64", shape=(1, None), name="x")
+    for made, shape in (
+        (T.as_tensor(3, ndim=1), (1,)),
+        (T.constant(3.5, ndim=2), (1, 1)),
+        (T.as_tensor_variable(np.ones(3), ndim=2), (1, 3)),
+        (T.as_tensor_variable([x.shape[0], 2], ndim=2), (1, 2)),
+        (T.as_tensor_variable(x, ndim=3), (1, 1, 4)),
+        (T.as_tensor_variable(x, ndim=1), (4,)),
+        (T.concatenate([T.as_tensor(1, ndim=1), T.as_tensor(x.shape[1], ndim=1)]), (2,)),
+    ):
+        assert symc.function([x], made, on_unused_input="ignore")(np.ones((1, 4))).shape == shape
+    assert T.as_tensor(x, dtype="int8").dtype == "int8" and T.as_tensor([1, 2], dtype="int8").dtype == "int8"
+    assert T.as_tensor(x) is x and T.as_tensor(x, ndim=2, dtype="float64") is x
+    with pytest.raises(ShapeError, match="as_tensor_variable: expected 0 axes, got 2"):
+        T.as_tensor(x, ndim=0)
+    with pytest.raises(ShapeError, match="constant: expected 1 axes"):
+        T.constant([[1, 2]], ndim=1)

@@ -20,10 +20,7 @@ __all__ = [
 
 
 def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None) -> Variable:
-    """``T.as_tensor_variable``; numbers have dtypes as in ``constant``, and an application stands for its only output.
-
-    Leading axes of length 1 are dropped until ``ndim`` axes are left.
-    """
+    """``T.as_tensor_variable``; numbers have dtypes as in ``constant``, an application stands for its only output."""
     if isinstance(x, Apply):
         default = getattr(x.op, "default_output", None)
         if default is None and len(x.outputs) != 1:
@@ -38,11 +35,6 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
         return constant(x, name, ndim)
     if isinstance(x, (list, tuple)) and any(isinstance(v, Apply) for v in x):
         x = [as_tensor_variable(v) if isinstance(v, Apply) else v for v in x]
-    if isinstance(x, Variable) and ndim is not None and x.ndim > ndim:
-        first = x.ndim - ndim
-        if not all(x.broadcastable[:first]):
-            raise ValueError(f"as_tensor_variable: {x.type} cannot have {ndim} axes: only axes of length 1 are dropped")
-        x = x.dimshuffle(*range(first, x.ndim))
     return T.as_tensor_variable(x, name, ndim)
 
 

@@ -31,7 +31,7 @@ from symc.tensor import (
     xlogx,
 )
 from symc.tensor.axes import dimshuffle
-from symc.tensor.basic import as_tensor, as_tensor_variable, constant
+from symc.tensor.basic import constant
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.complex_numbers import python_ops as complex_python
 from symc.tensor.complex_numbers import rules as complex_rules
@@ -174,6 +174,7 @@ from symc.tensor.scans.scan import scan
 from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.shaping import (
     addbroadcast,
+    as_tensor_variable,
     atleast_1d,
     atleast_2d,
     expand_dims,
@@ -190,6 +191,7 @@ from symc.tensor.shaping import (
     transpose,
     unbroadcast,
 )  # fmt: skip
+from symc.tensor.shaping import as_tensor_variable as as_tensor
 from symc.tensor.sorting import argsort, argtopk, permute_row_elements, sort, topk, topk_and_argtopk
 from symc.tensor.special.bessel import i0, i1, iv, j0, j1, jv
 from symc.tensor.special.erfc_forms import erfcx

@@ -17,7 +17,6 @@ from symc.tensor.keywords import also_named
 
 __all__ = [
     "as_tensor",
-    "as_tensor_variable",
     "constant",
     "normalize_axis",
     "number_repeated",
@@ -28,7 +27,10 @@ __all__ = [
 
 @also_named(x="value")
 def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Constant:
-    """Create a constant; a Python number without ``dtype`` is weak (it never widens the arrays beside it)."""
+    """Create a constant; a Python number without ``dtype`` is weak (it never widens the arrays beside it).
+
+    Leading axes of length 1 are added until there are ``ndim`` axes.
+    """
     if dtype is None and not ndim and type(value) in (float, int, bool):
         return Constant.number(value, config.floatX if type(value) is float else None, name)
     weak = dtype is None and (
@@ -42,13 +44,15 @@ def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype
         found = np.asarray(value).dtype
         if found in (np.float64, np.complex128):
             dtype = config.floatX if found == np.float64 else complex_of(config.floatX)
+    if ndim is not None and np.ndim(value) < ndim:
+        value = np.asarray(value)[(None,) * (ndim - np.ndim(value))]
     made = Constant(value, dtype, name, weak)
     if ndim is not None and made.ndim != ndim:
         raise ShapeError(f"constant: expected {ndim} axes, got a value of shape {made.data.shape}")
     return made
 
 
-def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Variable:
+def as_tensor(x: Any, name: str | None = None) -> Variable:
     """Convert ``x`` to a variable: numbers and arrays become constants, lists of variables are stacked.
 
     Raises
@@ -68,15 +72,13 @@ def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: s
     if hasattr(x, "__dlpack__") and not isinstance(x, np.ndarray):
         x = as_array(x, "as_tensor")
     try:
-        return constant(x, name, ndim, dtype)
+        return constant(x, name)
     except (TypeError, ValueError):
         shown = repr(x) if len(repr(x)) < 80 else repr(x)[:77] + "..."
         text = f"expected a symbolic variable or numbers, got {type(x).__name__}: {shown}"
         caller = entered()
         raise TypeError(located(f"{caller}: {text}" if caller else text)) from None
 
-
-as_tensor_variable = as_tensor
 
 _stack_lists: Callable[[Any], Variable]
 

@@ -112,7 +112,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         shaping.swapaxes(x, -1, -2)),
     "swapaxes": lambda a, axis1, axis2: shaping.swapaxes(a, axis1, axis2), "rollaxis": compose.rollaxis,
     "moveaxis": lambda a, source, destination: shaping.moveaxis(a, source, destination),
-    "squeeze": lambda a, axis=None: shaping.squeeze(a, axis), "expand_dims": compose.expand_dims,
+    "squeeze": lambda a, axis=None: shaping.squeeze(a, axis), "expand_dims": shaping.expand_dims,
     "broadcast_to": compose.broadcast_to, "broadcast_arrays": compose.broadcast_arrays,
     "atleast_1d": compose.each(lambda x: compose.at_least(x, 1)),
     "atleast_2d": compose.each(lambda x: compose.at_least(x, 2)),

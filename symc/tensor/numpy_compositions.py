@@ -274,15 +274,6 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Variable, ...]:
     return tuple(broadcasting.broadcast_together("broadcast_arrays", [as_tensor(a) for a in args]))
 
 
-def expand_dims(a: Any, axis: Any) -> Variable:
-    x = as_tensor(a)
-    given = axis if isinstance(axis, Sequence) else (axis,)
-    total = x.ndim + len(given)
-    new = {normalize_axis(k, total, "expand_dims", x) for k in given}
-    old = iter(range(x.ndim))
-    return dimshuffle(x, ["x" if k in new else next(old) for k in range(total)])
-
-
 def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Variable:
     """``array`` with borders in one of the modes constant, edge, wrap, reflect and symmetric."""
     x = as_tensor(array)

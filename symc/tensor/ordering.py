@@ -127,7 +127,7 @@ def unique(
         inverse = set_subtensor(subtensor(zeros_like(numbers), order), numbers)
         found.append(inverse if axis is not None else reshape(inverse, [length(ar, k) for k in range(ar.ndim)]))
     if return_counts:
-        end = dimshuffle(as_tensor(length(begins, 0), dtype="int64"), ("x",))
+        end = dimshuffle(ew.cast(as_tensor(length(begins, 0)), "int64"), ("x",))
         found.append(subtensor(concatenate([starts, end]), slice(1, None)) - starts)
     return found[0] if len(found) == 1 else found
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import ShapeError, located
-from symc.graph import Variable, dims
+from symc.errors import AxisError, ShapeError, located
+from symc.graph import Constant, Variable, dims
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
+from symc.tensor.elementwise import cast
 from symc.tensor.joining import stack
 from symc.tensor.keywords import also_named
 from symc.tensor.reshaping import reshape
@@ -19,10 +20,46 @@ from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import length, shape_i, typed_by
 
 __all__ = [
-    "addbroadcast", "atleast_1d", "atleast_2d", "expand_dims", "flatten", "moveaxis", "patternbroadcast",
-    "shape", "shape_padaxis", "shape_padleft", "shape_padright", "size", "squeeze", "swapaxes", "transpose",
-    "unbroadcast",
+    "addbroadcast", "as_tensor_variable", "atleast_1d", "atleast_2d", "expand_dims", "flatten", "moveaxis",
+    "patternbroadcast", "shape", "shape_padaxis", "shape_padleft", "shape_padright", "size", "squeeze", "swapaxes",
+    "transpose", "unbroadcast",
 ]  # fmt: skip
+
+
+def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Variable:
+    """Convert ``x`` to a variable: numbers and arrays become constants, lists of variables are stacked.
+
+    Parameters
+    ----------
+    x : tensor_like
+    name : str
+        The name of a constant.
+    ndim : int
+        The number of axes: leading axes of length 1 are added, or dropped.
+    dtype : str
+        Cast to this dtype.
+
+    Raises
+    ------
+    TypeError
+        For values that are not numbers.
+    ShapeError
+        If axes would have to be dropped whose length is not known to be 1.
+    """
+    made = as_tensor(x, name)
+    if dtype is not None:
+        made = constant(x, name, dtype=dtype) if isinstance(made, Constant) and made is not x else cast(made, dtype)
+    if ndim is None or made.ndim == ndim:
+        return made
+    if made.ndim > ndim:
+        first = made.ndim - ndim
+        if not all(made.broadcastable[:first]):
+            repair = "only axes of length 1 are dropped"
+            raise ShapeError(located(f"as_tensor_variable: expected {ndim} axes, got {made.ndim}", [made], repair))
+        return dimshuffle(made, list(range(first, made.ndim)))
+    if isinstance(made, Constant):
+        return constant(made.data, name, ndim, made.dtype)
+    return shape_padleft(made, ndim - made.ndim)
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Variable:
@@ -111,14 +148,22 @@ def shape_padright(x: Any, n_ones: int = 1) -> Variable:
 @also_named(t="x")
 def shape_padaxis(x: Any, axis: int) -> Variable:
     """Insert an axis of 1 into ``x`` at ``axis``."""
+    return _expanded("shape_padaxis", x, [axis])
+
+
+def expand_dims(a: Any, axis: int | Sequence[int]) -> Variable:
+    """Insert axes of 1, which are at ``axis`` (one or several) in the result."""
+    return _expanded("expand_dims", a, axis if isinstance(axis, Sequence) else [axis])
+
+
+def _expanded(what: str, x: Any, axes: Sequence[int]) -> Variable:
     x = as_tensor(x)
-    place = normalize_axis(axis, x.ndim + 1, "shape_padaxis", x)
-    order: list[Any] = list(range(x.ndim))
-    order.insert(place, "x")
-    return dimshuffle(x, order)
-
-
-expand_dims = shape_padaxis
+    total = x.ndim + len(axes)
+    new = {normalize_axis(k, total, what, x) for k in axes}
+    if len(new) < len(axes):
+        raise AxisError(located(f"{what}: an axis is given twice in {tuple(axes)}", [x]))
+    old = iter(range(x.ndim))
+    return dimshuffle(x, ["x" if k in new else next(old) for k in range(total)])
 
 
 def size(x: Any) -> Variable:

@@ -116,6 +116,10 @@ LAYOUT: Table = {
         example(lambda x: T.dimshuffle(x, 2, 0, "x", 1), lambda x: x.transpose(2, 0, 1)[:, :, None], X3),
         example(lambda x: T.dimshuffle(x, (2, 0)), lambda x: x[:, 0, :, 0].T, X4),
     ],
+    "expand_dims": [
+        example(lambda x, k=k: T.expand_dims(x, k), lambda x, k=k: np.expand_dims(x, k), M)
+        for k in (0, -1, (0, 1), (1, -1), (-2, 0), ())
+    ],
     "shape_padaxis": [
         example(lambda x, k=k: T.shape_padaxis(x, k), lambda x, k=k: np.expand_dims(x, k), M) for k in (0, 1, 2, -1)
     ],
