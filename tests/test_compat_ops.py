@@ -992,3 +992,15 @@ def test_integers_of_numpy_keep_their_dtype():
         and np.cbrt(tensor.fvector()).dtype == "float32"
     )
     assert (tensor.bvector() + 1).dtype == "int8" and tensor.bvector()[np.int64(0)].dtype == "int8"
+
+
+def test_a_mask_of_another_length_is_an_error_of_the_index():
+    import theano
+    import theano.tensor as tensor
+
+    x, k = tensor.dmatrix("x"), tensor.bvector("k")
+    of_array = theano.function([x], x[np.array([True, False, True])])
+    of_variable = theano.function([x, k], x[tensor.neq(k, 0)])
+    for call in (lambda: of_array(np.ones((2, 3))), lambda: of_variable(np.ones((2, 3)), [1, 0, 1])):
+        with pytest.raises(IndexError, match="indexing: (a|the) mask"):
+            call()

@@ -4,6 +4,7 @@ __all__ = ["NotOffered", "kind_in_theano"]
 
 _KINDS: dict[str, type[Exception]] = {
     "an input has ": TypeError, "images2neibs:": TypeError, "neibs2images:": ValueError,
+    "indexing: a mask ": IndexError, "indexing: the mask ": IndexError,
 }  # fmt: skip
 """What Theano raises in calls, by the beginnings of messages, where symc's error is of another kind."""
 

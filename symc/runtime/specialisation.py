@@ -333,7 +333,7 @@ class Plan:
                 left, right = (dims.evaluate(d, known) for d in sides)
                 if left != right:
                     found = f"  in this call: {_found(sides, known)}\n{specialisation.given(arrays)}"
-                    raise GuardError(f"{specialisation.owner.name}(): {guard.text()}\n{found}")
+                    raise call_error(GuardError, f"{specialisation.owner.name}(): {guard.text()}\n{found}")
         for v, array in zip(specialisation.owner.inputs, arrays):
             for dim, have in zip(specialisation.graph.sources[v].type.shape, array.shape):
                 if type(dim) is not int and not dims.symbols_of(dim) - {dim}:
