@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from symc.graph.dtypes import BITS
@@ -26,7 +27,7 @@ def is_any(op: str) -> bool:
     return op in ("or", "max", "add")
 
 
-NARROW = ("int8", "uint8", "int16", "uint16")
+NARROW = ("bool", "int8", "uint8", "int16", "uint16")
 NARROW_TERMS = 4096
 """The number of terms of these dtypes that a lane of int32 sums; those of all vectors together do not overflow."""
 
@@ -37,11 +38,11 @@ def is_narrow(s: Accumulate) -> bool:
     return s.op == "add" and e.op == "cast" and e.dtype in ("int64", "uint64") and e.args[0].dtype in NARROW
 
 
-def combine(op: str, dtype: str, a: str, b: str) -> str:
+def combine(op: str, dtype: str, a: str, b: str, tags: Mapping[str, str] = TAG) -> str:
     """Combine two vectors lane by lane; bools are masks."""
     if dtype == "bool":
         return f"({a} {'|' if is_any(op) else '&'} {b})"
-    return vector_call(op, [a, b], dtype)
+    return vector_call(op, [a, b], dtype, tags)
 
 
 def vector_identity(op: str, dtype: str) -> str:
@@ -78,6 +79,19 @@ class Register:
         lines = [" ".join(self._begun(name, new=True) for name in self.names)]
         return [f"{'int64_t' if self.is_narrow else 'double'} {self.total} = 0;", *lines] if self.total else lines
 
+    def widened(self, mask: str, tag: str) -> list[str]:
+        """The declarations of vectors of more lanes, of type ``tag`` or, of bools, ``mask``."""
+        kind = mask if self.dtype == "bool" else tag
+        return [f"v_{kind} {name}_wide = vset1_{kind}({self.first});" for name in self.names]
+
+    def narrowed(self, mask: str, tag: str) -> list[str]:
+        """Combine the vectors of more lanes with those of as many as usual."""
+        op, kind = self.statement.op, tag
+        if self.dtype == "bool":
+            op, kind = "or" if is_any(op) else "and", mask
+        parts = [(name, f"vfold_{op}_{kind}({name}_wide)") for name in self.names]
+        return [f"{name} = {combine(self.statement.op, self.dtype, name, text)};" for name, text in parts]
+
     def flushed(self) -> list[str]:
         """Add the vectors to the total and reset them."""
         return [f"{self.total} += {self._combined()};", " ".join(self._begun(name) for name in self.names)]
@@ -112,7 +126,7 @@ class Register:
                 parts = parts[::2]
             return f"({', '.join([*steps, f'VM_TOTAL({op}, {self.tag}, {parts[0]})'])})"
         while len(parts) > 1:
-            parts = [combine(op, dtype, *parts[k : k + 2]) for k in range(0, len(parts), 2)]  # a power of two of them
+            parts = [combine(op, dtype, a, b) for a, b in zip(parts[::2], parts[1::2])]  # a power of two of them
         if dtype == "bool":
             return f"vreduce_{'max' if is_any(op) else 'min'}_u8((v_u8)({parts[0]} & 1))"
         if self.is_narrow:

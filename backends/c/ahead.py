@@ -17,7 +17,7 @@ import numpy as np
 from symc.loops.expr import ONE, Expr, call, coefficient, index, maximum, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Kernel, Let, Load
 from symc.loops.names import varying
-from symc_backends.c.vector import is_affine
+from symc_backends.c.lanes import is_affine
 
 __all__ = ["is_large", "rows_ahead"]
 

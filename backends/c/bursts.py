@@ -16,10 +16,10 @@ from symc.loops.expr import ZERO, Expr, call, cast, coefficient, names_in, subst
 from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store, moved
 from symc.loops.names import names_read, varying
 from symc_backends.c.dialect import CTYPE, TAG
+from symc_backends.c.lanes import is_affine
 from symc_backends.c.narrow import LARGEST, NarrowLoads, block_names
 from symc_backends.c.pieces import is_piecewise, steps
 from symc_backends.c.scalar_loops import totalled, with_parts
-from symc_backends.c.vector import is_affine
 
 __all__ = ["BLOCK", "SHORT", "emit_bursts", "is_reduction", "scattered_loads"]
 

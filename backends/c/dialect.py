@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from symc.graph.dtypes import BITS, is_float
 from symc_backends.dialect import COMPARE, CTYPE, INFIX, TAG, Dialect, negated
 
@@ -17,9 +19,9 @@ MASK = {dtype: f"i{8 if dtype == 'bool' else BITS[dtype]}" for dtype in TAG}
 """The integer vector type of comparisons of a dtype: lanes of 0 or -1, as wide as those of the operands."""
 
 
-def vector_call(name: str, args: list[str], dtype: str) -> str:
+def vector_call(name: str, args: list[str], dtype: str, tags: Mapping[str, str] = TAG) -> str:
     """Write a vector function of operands of ``dtype``, which is not bool; comparisons return masks."""
-    tag = TAG[dtype]
+    tag = tags[dtype]
     if name in COMPARE:
         return f"v{name}_{tag}({args[0]}, {args[1]})"
     if name in INFIX:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from symc.loops.expr import Expr, call, coefficient, index, names_in, parts, substituted
 from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store
 from symc_backends.c.dialect import LANES
+from symc_backends.c.lanes import is_affine
 from symc_backends.c.streaming import row_flags
-from symc_backends.c.vector import VectorBody, can_vectorise, is_affine
+from symc_backends.c.vector import VectorBody, can_vectorise
 
 __all__ = ["Periodic", "emit_periodic", "periodic"]
 

@@ -16,9 +16,10 @@ from symc.loops.functions import FUNCTIONS
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import Register, is_narrow
 from symc_backends.c.dialect import LANES, TAG
+from symc_backends.c.lanes import is_affine, is_read, wide_tags, width_of
 from symc_backends.c.narrow import SUFFIXES, NarrowLoads
 from symc_backends.c.streaming import row_flags
-from symc_backends.c.vector import VectorBody, is_affine
+from symc_backends.c.vector import VectorBody
 
 __all__ = ["INTERLEAVED", "JAMMED", "emit_simd"]
 
@@ -64,6 +65,8 @@ class _SimdLoop:
         The accumulators, by the positions of their statements in the body.
     unroll : int
         The number of copies of the body, each with a vector of every accumulator.
+    width : int
+        How many times as many lanes as usual the first vectors have, see ``symc_backends.c.lanes``.
     skipped : str
         The number of elements before the first line that is stored past the caches; "" if none ever is.
     """
@@ -91,6 +94,7 @@ class _SimdLoop:
             if isinstance(s, Accumulate) and loop.index not in names_in(s.index)
         }
         self.unroll = unroll if self.registers else 1
+        self.width = width_of(loop, {k: register.statement for k, register in self.registers.items()})
         self.skipped = "" if self.registers else _first_streamed(loop, scalar, pointer, streamed)
         self.addresses: dict[int, tuple[Expr, Expr, Expr | None]] = {}
 
@@ -106,7 +110,9 @@ class _SimdLoop:
             lines.append(f"const int64_t most = {most};")
         if self.skipped:
             lines.append(f"int64_t skip = {self.skipped};")
-        lines += self._summed(sums) if sums else self._plain()
+        if self.width > 1:
+            lines += self._wide(sums)
+        lines += self._summed(sums, 1) if sums else self._plain()
         if self.unroll > 1:
             lines += self._whole(1, "end")
         lines.append(f"if ({i} < end) {{ const int64_t left = end - {i};")
@@ -119,10 +125,12 @@ class _SimdLoop:
         lines.append("}")
         return lines
 
-    def body(self, copy: int, partial: bool, position: str) -> list[str]:
+    def body(self, copy: int, partial: bool, position: str, width: int = 1) -> list[str]:
         """One copy of the loop's body, for the vector at ``position`` or its first ``left`` lanes."""
-        b = VectorBody(self.loop, self.scalar, partial, position, self.streamed, self.addresses, self.loads)
+        b = VectorBody(self.loop, self.scalar, partial, position, self.streamed, self.addresses, self.loads, width)
         for k, s in enumerate(self.loop.body):
+            if not is_read(s, width):
+                continue
             if isinstance(s, Let):
                 b.let(s)
             elif isinstance(s, Load):
@@ -137,14 +145,14 @@ class _SimdLoop:
                     b.accumulate_memory(s, self.pointer(s.buffer))
         return b.lines
 
-    def _whole(self, copies: int, stop: str) -> list[str]:
+    def _whole(self, copies: int, stop: str, width: int = 1) -> list[str]:
         """The loop up to ``stop`` over groups of ``copies`` vectors."""
         i = self.loop.index
-        step = f"{copies} * {LANES}" if copies > 1 else LANES
-        inside = self._fetches(copies)
+        step = f"{copies * width} * {LANES}" if copies * width > 1 else LANES
+        inside = self._fetches(copies * width)
         for copy in range(copies):
-            inside += ["{" if copy == 0 else f"{{ const int64_t i_{copy} = {i} + {copy} * {LANES};"]
-            inside += [*self.body(copy, False, i if copy == 0 else f"i_{copy}"), "}"]
+            inside += ["{" if copy == 0 else f"{{ const int64_t i_{copy} = {i} + {copy * width} * {LANES};"]
+            inside += [*self.body(copy, False, i if copy == 0 else f"i_{copy}", width), "}"]
         return [f"for (; {i} + {step} <= {stop}; {self._advance(step)}) {{", *inside, "}"]
 
     def _fetches(self, copies: int) -> list[str]:
@@ -156,16 +164,32 @@ class _SimdLoop:
             lines.append(f"if ({distance}) {{ {' '.join(each)} }}")
         return lines
 
+    def _wide(self, sums: list[Register]) -> list[str]:
+        """The loop over vectors of more lanes."""
+        tags, masks = wide_tags(self.width)
+        types = [
+            (register, masks["bool"], tags[register.dtype])
+            for register in self.registers.values()
+            if not register.is_narrow
+        ]
+        lines = ["{"]
+        for register, mask, tag in types:
+            lines += register.widened(mask, tag)
+        lines += self._summed(sums, self.width) if sums else self._whole(self.unroll, "end", self.width)
+        for register, mask, tag in types:
+            lines += register.narrowed(mask, tag)
+        return [*lines, "}"]
+
     def _plain(self) -> list[str]:
         alternating = not self.registers and _is_long(self.loop)
         return [*(self._interleaved() if alternating else []), *self._whole(self.unroll, "end")]
 
-    def _summed(self, sums: list[Register]) -> list[str]:
+    def _summed(self, sums: list[Register], width: int) -> list[str]:
         """The loop in rounds, after each of which the vectors of sums are added to their totals."""
-        i, group = self.loop.index, f"{self.unroll} * {LANES}"
+        i, group = self.loop.index, f"{self.unroll * width} * {LANES}"
         lines = [f"for (; {i} + {group} <= end;) {{"]
         lines.append(f"const int64_t stop = {i} + most < end ? {i} + most : end;")
-        lines += self._whole(self.unroll, "stop")
+        lines += self._whole(self.unroll, "stop", width)
         lines.append(f"if ({i} + {group} > end) break;")
         for register in sums:
             lines += register.flushed()

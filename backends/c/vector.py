@@ -13,11 +13,12 @@ from symc.graph.dtypes import BITS, HALF
 from symc.loops.expr import ZERO, Expr, call, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import combine, in_pieces, vector_identity
-from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, vector_call
+from symc_backends.c.dialect import CTYPE, LANES, vector_call
+from symc_backends.c.lanes import is_affine, is_sum, wide_tags
 from symc_backends.c.narrow import COMPARISONS, Narrow, NarrowLoads
 from symc_backends.c.pieces import is_piecewise, jumps, steps
 
-__all__ = ["VectorBody", "can_vectorise", "is_affine"]
+__all__ = ["VectorBody", "can_vectorise"]
 
 
 LARGEST_STEP = 1 << 20
@@ -50,7 +51,10 @@ def can_vectorise(loop: For) -> bool:
 
 
 class VectorBody:
-    """Generator of one copy of the loop's body, for lanes [i, i + LANES) or the first ``left`` of them."""
+    """Generator of one copy of the loop's body, for lanes [i, i + LANES) or the first ``left`` of them.
+
+    With a ``width`` it is for that many times as many lanes, see ``symc_backends.c.lanes``.
+    """
 
     def __init__(
         self,
@@ -61,8 +65,11 @@ class VectorBody:
         streamed: Collection[str] = (),
         addresses: dict[int, tuple[Expr, Expr, Expr | None]] | None = None,
         loads: NarrowLoads | None = None,
+        width: int = 1,
     ) -> None:
         self.loop = loop
+        self.is_wide = width > 1
+        self.tags, self.masks = wide_tags(width)
         # by the id of an index: itself, without names that the loop defines, and the stride; the same in every copy
         self.addresses = {} if addresses is None else addresses
         self.streamed = streamed
@@ -102,10 +109,10 @@ class VectorBody:
         if operand == "bool":
             return self._logic(e.op, args)
         if e.op == "div" and not args[1].varying and operand in ("float32", "float64"):
-            return Value(f"vover_{TAG[operand]}({args[0].text}, {args[1].text})", True)
+            return Value(f"vover_{self.tags[operand]}({args[0].text}, {args[1].text})", True)
         vectors = [self.vector(a, operand) for a in args]
-        text = vector_call(e.op, vectors, operand)
-        return Value(text, True, MASK[operand] if e.dtype == "bool" else "")
+        text = vector_call(e.op, vectors, operand, self.tags)
+        return Value(text, True, self.masks[operand] if e.dtype == "bool" else "")
 
     def vector(self, v: Value, dtype: str, mask: str = "") -> str:
         """Convert a value to a vector; bools become a mask of tag ``mask``."""
@@ -113,10 +120,10 @@ class VectorBody:
             if not v.varying:
                 return f"vset1_{mask}(-(int64_t)({v.text}))" if mask == "i64" else f"vset1_{mask}(-(int)({v.text}))"
             return v.text if v.mask == mask else f"vcast_{v.mask}_{mask}({v.text})"
-        return v.text if v.varying else f"vset1_{TAG[dtype]}({v.text})"
+        return v.text if v.varying else f"vset1_{self.tags[dtype]}({v.text})"
 
     def _logic(self, op: str, args: Sequence[Value]) -> Value:
-        mask = next((a.mask for a in args if a.varying), "i8")
+        mask = next((a.mask for a in args if a.varying), self.masks["bool"])
         vectors = [self.vector(a, "bool", mask) for a in args]
         if op in ("not",):
             return Value(f"(~{vectors[0]})", True, mask)
@@ -136,12 +143,12 @@ class VectorBody:
     def _select(self, e: Expr, args: Sequence[Value]) -> Value:
         condition, a, b = args
         if e.dtype == "bool":
-            mask = next((v.mask for v in args if v.varying), "i8")
+            mask = next((v.mask for v in args if v.varying), self.masks["bool"])
             c, x, y = (self.vector(v, "bool", mask) for v in args)
             return Value(f"(({c} & {x}) | (~{c} & {y}))", True, mask)
         x, y = self.vector(a, e.dtype), self.vector(b, e.dtype)
-        c = self.vector(condition, "bool", MASK[e.dtype])  # C has no ?: on vectors: broadcast a uniform condition
-        return Value(f"vselect_{TAG[e.dtype]}({c}, {x}, {y})", True)
+        c = self.vector(condition, "bool", self.masks[e.dtype])  # C has no ?: on vectors: broadcast a uniform condition
+        return Value(f"vselect_{self.tags[e.dtype]}({c}, {x}, {y})", True)
 
     def _comparison_of_counters(self, e: Expr) -> Value | None:
         """A comparison of integers that the lanes count up: of the numbers of the lanes with one number, in 32 bits."""
@@ -162,21 +169,20 @@ class VectorBody:
         if self.narrow is not None and source.dtype == "int64" and e.dtype in ("float32", "float64"):
             known = self.narrow.known(source)
             if known.is_exact:
-                return Value(f"vcast_i32_{TAG[e.dtype]}({known.text})", True)
+                return Value(f"vcast_i32_{self.tags[e.dtype]}({known.text})", True)
         v = self.value(source)
         if HALF in (source.dtype, e.dtype):
             return self._half(v, source, e.dtype)
         if source.dtype == "bool":
-            mask = self.vector(v, "bool", MASK[e.dtype])
-            bits = f"i{BITS[e.dtype]}"
-            return Value(f"vcast_{bits}_{TAG[e.dtype]}({mask} & 1)", True)
-        return Value(f"vcast_{TAG[source.dtype]}_{TAG[e.dtype]}({v.text})", True)
+            mask = self.vector(v, "bool", self.masks[e.dtype])
+            return Value(f"vcast_{self.masks[e.dtype]}_{self.tags[e.dtype]}({mask} & 1)", True)
+        return Value(f"vcast_{self.tags[source.dtype]}_{self.tags[e.dtype]}({v.text})", True)
 
     def _half(self, v: Value, source: Expr, dtype: str) -> Value:
         """A conversion from or to float16, between which and other dtypes float32 stands."""
         if source.dtype == HALF:
             text = f"vf32_of_half({v.text})"
-            return Value(text if dtype == "float32" else f"vcast_f32_{TAG[dtype]}({text})", True)
+            return Value(text if dtype == "float32" else f"vcast_f32_{self.tags[dtype]}({text})", True)
         if source.dtype not in ("float32", "float64"):
             v = self._cast(Expr("cast", (source,), "float32"))
         return Value(f"vhalf_of_{'f64' if source.dtype == 'float64' else 'f32'}({v.text})", True)
@@ -240,14 +246,14 @@ class VectorBody:
             self.add(f"const {CTYPE[value.dtype]} {name} = {v.text};")
         else:
             self.varying_names.add(name)
-            self.add(f"const v_{v.mask or TAG[value.dtype]} {name} = {v.text};")
+            self.add(f"const v_{v.mask or self.tags[value.dtype]} {name} = {v.text};")
         self.values[name] = Value(name, v.varying, v.mask)
         return self.values[name]
 
     def bind(self, name: str, dtype: str, register: str) -> None:
         """Name the present value of a vector register."""
         self.varying_names.add(name)
-        self.add(f"const v_{TAG[dtype]} {name} = {register};")
+        self.add(f"const v_{self.tags[dtype]} {name} = {register};")
         self.values[name] = Value(name, True)
 
     def vector_of(self, e: Expr) -> str:
@@ -255,7 +261,7 @@ class VectorBody:
         return self.vector(self.value(e), e.dtype)
 
     def load(self, s: Load, pointer: str) -> None:
-        tag, name = TAG[s.dtype], s.name
+        tag, name = self.tags[s.dtype], s.name
         start, stride = self.address(s.index)
         left = "left" if self.partial else ""
         pieces = self.pieces(s.index) if stride is None and s.dtype != "bool" else None
@@ -283,8 +289,9 @@ class VectorBody:
             )
         self.varying_names.add(s.name)
         if s.dtype == "bool":
-            self.add(f"const v_i8 {name} = -(v_i8){text};")
-            self.values[s.name] = Value(name, True, "i8")
+            mask = self.masks["bool"]
+            self.add(f"const v_{mask} {name} = -(v_{mask}){text};")
+            self.values[s.name] = Value(name, True, mask)
         elif pieces:
             start, contiguous = pieces
             near = f"vload_n_{tag}({pointer} + {start}, left)" if left else f"vload_{tag}({pointer} + {start})"
@@ -304,23 +311,23 @@ class VectorBody:
         at = self.scalar(substituted(found.at, {self.loop.index: var(self.position)}))
         each, apart = (x.value if x.op == "const" else None for x in (found.each, found.apart))
         if (each, apart) in ((1, 0), (0, 1)):
-            return f"v{'repeat' if each else 'cycle'}_{TAG[s.dtype]}({start}, {at}, {length}, {lanes})"
+            return f"v{'repeat' if each else 'cycle'}_{self.tags[s.dtype]}({start}, {at}, {length}, {lanes})"
         if apart == 0:
             if each not in (2, 3, 4):
                 return ""
-            return f"vrepeat{each}_{TAG[s.dtype]}({start}, {at}, {length}, {lanes})"
+            return f"vrepeat{each}_{self.tags[s.dtype]}({start}, {at}, {length}, {lanes})"
         if each != 1 or found.length.op != "const" or found.length.value > CROSSED:
             return ""
-        return f"vcross_{TAG[s.dtype]}({start}, {at}, {length}, {self.scalar(found.apart)}, {lanes})"
+        return f"vcross_{self.tags[s.dtype]}({start}, {at}, {length}, {self.scalar(found.apart)}, {lanes})"
 
     def _stored(self, value: Expr) -> str:
         v = self.value(value)
         if value.dtype == "bool":
-            return f"(v_u8)({self.vector(v, 'bool', 'i8')} & 1)"
+            return f"(v_{self.tags['bool']})({self.vector(v, 'bool', self.masks['bool'])} & 1)"
         return self.vector(v, value.dtype)
 
     def store(self, s: Store, pointer: str, value: str | None = None) -> None:
-        tag = TAG[s.value.dtype]
+        tag = self.tags[s.value.dtype]
         start, stride = self.address(s.index)
         text = value or self._stored(s.value)
         if stride is not None and stride.op == "const" and stride.value == 1:
@@ -341,11 +348,14 @@ class VectorBody:
             self.add(f"{{ {CTYPE[s.value.dtype]} *at = {pointer} + {start}; const v_{tag} of = {text}; {each} }}")
 
     def lane_mask(self, dtype: str) -> str:
-        bits = MASK[dtype]
+        bits = self.masks[dtype]
         return f"vlt_{bits}(vcast_i32_{bits}(viota_i32()), vset1_{bits}(left))"
 
     def accumulate_register(self, s: Accumulate, register: str, dtype: str) -> None:
         """Combine the lanes with a vector accumulator."""
+        if self.is_wide:
+            self.add(self._accumulate_wide(s, register, dtype))
+            return
         v = self.value(s.value)
         if dtype == "bool":
             text = self.vector(v, "bool", "i8")
@@ -354,16 +364,25 @@ class VectorBody:
         else:
             text = self.vector(v, dtype)
             if self.partial:
-                tag = TAG[dtype]
+                tag = self.tags[dtype]
                 text = f"vselect_{tag}({self.lane_mask(dtype)}, {text}, vset1_{tag}({vector_identity(s.op, dtype)}))"
         if in_pieces(s.op, dtype):
-            self.add(f"VM_FOLD({s.op}, {TAG[dtype]}, {register}, {text});")
+            self.add(f"VM_FOLD({s.op}, {self.tags[dtype]}, {register}, {text});")
         else:
             self.add(f"{register} = {combine(s.op, dtype, register, text)};")
 
+    def _accumulate_wide(self, s: Accumulate, register: str, dtype: str) -> str:
+        """Combine more lanes than usual with as wide an accumulator, or the sums of neighbours with a usual one."""
+        if is_sum(s):
+            (source,) = s.value.args
+            return f"{register} += vsum_{self.tags[source.dtype]}({self._stored(source)});"
+        mask = self.masks["bool"] if dtype == "bool" else ""
+        text = self.vector(self.value(s.value), dtype, mask)
+        return f"{register}_wide = {combine(s.op, dtype, f'{register}_wide', text, self.tags)};"
+
     def accumulate_memory(self, s: Accumulate, pointer: str) -> None:
         """Combine each lane with its own element in memory."""
-        dtype, tag = s.value.dtype, TAG[s.value.dtype]
+        dtype, tag = s.value.dtype, self.tags[s.value.dtype]
         start, stride = self.address(s.index)
         assert stride is not None
         by = self.scalar(stride)
@@ -377,9 +396,4 @@ class VectorBody:
                 else f"vgather_{tag}({pointer} + {start}, {by})"
             )
         new = self._stored(s.value)
-        self.store(Store(s.buffer, s.index, s.value), pointer, combine(s.op, dtype, old, new))
-
-
-def is_affine(e: Expr) -> bool:
-    """Whether an index consists of sums and products of names and numbers."""
-    return e.op in ("const", "var") or e.op in ("add", "sub", "mul", "neg") and all(is_affine(a) for a in e.args)
+        self.store(Store(s.buffer, s.index, s.value), pointer, combine(s.op, dtype, old, new, self.tags))

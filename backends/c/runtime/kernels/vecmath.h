@@ -6,6 +6,7 @@
  *   vecmath_lanes.h    rare cases, functions of numbers for each lane
  *   vecmath_reduce.h   accumulators, one value of all lanes
  *   vecmath_casts.h    convert
+ *   vecmath_wide.h     loops over narrow elements alone
  *   vecmath_base.h     signs, rounding, square root, scaling by powers of two
  *   vecmath_f64.h      exp, log, tanh, sin ... of doubles
  *   vecmath_f32.h      the same of floats, and their inverses
@@ -22,4 +23,5 @@
 #ifndef SYMC_VECMATH_H
 #define SYMC_VECMATH_H
 #include "vecmath_special.h"
+#include "vecmath_wide.h"
 #endif

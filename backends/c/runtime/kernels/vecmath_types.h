@@ -94,6 +94,10 @@
 #define VM_UNSIGNED_TYPES(X) \
     X(u8, uint8_t, 16, i8) X(u16, uint16_t, 32, i16) X(u32, uint32_t, 64, i32) X(u64, uint64_t, 128, i64)
 #define VM_NARROW_TYPES(X) X(i8, int8_t, 16, i8) X(i16, int16_t, 32, i16) X(u8, uint8_t, 16, i8) X(u16, uint16_t, 32, i16)
+/* Types of loops that read and write narrow elements alone: whole registers, of two or four times as many lanes. */
+#define VM_WIDE_TYPES(X)                                                                                      \
+    X(i8x4, int8_t, 64, i8x4) X(u8x4, uint8_t, 64, i8x4) X(i16x2, int16_t, 64, i16x2) X(u16x2, uint16_t, 64, i16x2) \
+    X(i8x2, int8_t, 32, i8x2) X(u8x2, uint8_t, 32, i8x2)
 #define VM_ALL_TYPES(X) VM_FLOAT_TYPES(X) VM_SIGNED_TYPES(X) VM_UNSIGNED_TYPES(X)
 
 /* v_T the value, vp_T the piece that fits a register, vu_T both views, va_T a piece at any address. */
@@ -107,6 +111,7 @@
         S lane[VM_LANES];                                                          \
     } vu_##T;
 VM_ALL_TYPES(VM_DEFINE_TYPES)
+VM_WIDE_TYPES(VM_DEFINE_TYPES)
 #undef VM_DEFINE_TYPES
 
 /* Broadcast.  x - 0 keeps every value, the negative zero included; 0 + x would not. */
@@ -117,6 +122,7 @@ VM_ALL_TYPES(VM_DEFINE_TYPES)
         VM_EACH(B, VM_SET_PIECE, T) return r.v;   \
     }
 VM_ALL_TYPES(VM_DEFINE_SET1)
+VM_WIDE_TYPES(VM_DEFINE_SET1)
 #undef VM_DEFINE_SET1
 
 #define VM_NUMBER(i) i,
