@@ -63,6 +63,10 @@ CASES: dict[str, tuple[Callable, Callable, Callable, float, float]] = {
         T.erfcx, lambda x: mp.exp(x * x) * mp.erfc(x),
         lambda rng: _spread(rng.uniform(-9, 9, 100), 10 ** rng.uniform(-5, 2, 40)), 4, 0,
     ),
+    "log(cosh(x))": (
+        lambda x: T.log(T.cosh(x)), lambda x: mp.log(mp.cosh(x)),
+        lambda rng: _spread(rng.uniform(-2, 2, 400), rng.uniform(0.7, 0.8, 100), 10 ** rng.uniform(-5, 2, 40)), 2, 0,
+    ),
 }  # fmt: skip
 
 
@@ -95,6 +99,7 @@ def test_worst_errors(name: str, dtype: str) -> None:
         (T.erfinv, [0, 0, np.inf, -np.inf, np.nan, np.nan, np.nan, np.nan]),
         (T.erfcinv, [np.inf, np.inf, 0, np.nan, -np.inf, np.nan, np.nan, np.nan]),
         (T.erfcx, [1, 1, 0.427583576155807, 5.00898008076228, 0.255395676310506, 0, np.inf, np.nan]),
+        (lambda x: T.log(T.cosh(x)), [0, 0, *2 * [0.4337808304830271], 1.325002747357864, np.inf, np.inf, np.nan]),
         (xlogx.xlogx, [0, 0, 0, np.nan, 2 * np.log(2), np.inf, np.nan, np.nan]),
     ],
 )

@@ -9,7 +9,7 @@ The functions themselves are listed in ``symc.loops.functions``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from symc.graph.dtypes import is_float
 from symc.loops.functions import FUNCTIONS
 
 __all__ = [
-    "Expr", "call", "cast", "const", "exceeds", "index", "logical_and", "maximum", "minimum", "select",
+    "Expr", "call", "cast", "const", "exceeds", "index", "logical_and", "maximum", "minimum", "polynomial", "select",
     "var",
 ]  # fmt: skip
 
@@ -250,6 +250,14 @@ def maximum(a: Any, b: Any) -> Expr:
 def minimum(a: Any, b: Any) -> Expr:
     """The smaller of the two; NaN if one is NaN."""
     return call("min", a, b)
+
+
+def polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
+    """The polynomial of ``x`` with these coefficients, the constant one first."""
+    total = const(coefficients[-1], x.dtype)
+    for c in coefficients[-2::-1]:
+        total = total * x + c
+    return total
 
 
 def exceeds(op: str, element: Expr, best: Expr) -> Expr:

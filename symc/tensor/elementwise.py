@@ -54,6 +54,7 @@ from symc.tensor.basic import as_tensor, number_repeated, unify_dtypes
 from symc.tensor.conversion import cast
 from symc.tensor.keywords import also_named
 from symc.tensor.pointwise import NOTHING_LEFT, Bounds, Elementwise, elementwise, levels_off_at
+from symc.tensor.scalar_forms import logcosh_form
 from symc.tensor.special.erfc_forms import log_erfc
 
 _LOG_2 = float(np.log(2))
@@ -262,17 +263,9 @@ tanh_slope: Elementwise = elementwise(
 )
 
 
-def _logcosh_body(x: Expr) -> Expr:
-    size = abs(x)
-    m = call("expm1", -size)
-    e = 1.0 + m  # cosh x is 1 + m**2 / (2 * e) and, times 2 / e, 1 + e**2
-    near = size < 1.0
-    return call("log1p", select(near, m * m / (2.0 * e), e * e)) + select(near, 0.0 * size, size - _LOG_2)
-
-
 logcosh: Elementwise = elementwise(
     "logcosh",
-    _logcosh_body,
+    logcosh_form,
     lambda x: np.logaddexp(x.astype("float64"), -x.astype("float64")) - _LOG_2,
     lambda g, y, x: (g * tanh(x),),
     bounded_slope=True,

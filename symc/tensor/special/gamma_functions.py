@@ -7,7 +7,7 @@ the others up to where Stirling's asymptotic series holds (NIST DLMF 5.11). Nega
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +17,7 @@ from symc.graph import Variable
 from symc.graph.dtypes import floating
 from symc.graph.op import Arg, Case, Op, Pointwise, record
 from symc.loops import expr
-from symc.loops.expr import Expr, call, select
+from symc.loops.expr import Expr, call, polynomial, select
 from symc.loops.functions import FUNCTIONS
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
@@ -60,18 +60,11 @@ def _bernoulli(count: int) -> list[Fraction]:
 _BERNOULLI = _bernoulli(12)
 
 
-def _polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
-    total = expr.const(coefficients[-1], x.dtype)
-    for c in coefficients[-2::-1]:
-        total = total * x + c
-    return total
-
-
 def _stirling_tail(a: Expr) -> Expr:
     """What is missing in ``(a - 1/2) log(a) - a + log(2 pi) / 2``, for ``a`` of at least ``_FAR``."""
     r = 1.0 / a
     terms = [float(b / (2 * k * (2 * k - 1))) for k, b in enumerate(_BERNOULLI, 1)]
-    return r * _polynomial(r * r, terms[: 4 if a.dtype == "float32" else 9])
+    return r * polynomial(r * r, terms[: 4 if a.dtype == "float32" else 9])
 
 
 def _moved_down(a: Expr) -> tuple[Expr, Expr]:
@@ -86,7 +79,7 @@ def _moved_down(a: Expr) -> tuple[Expr, Expr]:
         t = select(above, lower, t)
     below = a < 1.0
     u, v = select(below, a - 1.0, t - 2.0), select(below, a, t - 1.0)  # v is 1 + u without its rounding
-    return u * v * _polynomial(u, _NEAR_TWO[a.dtype]), select(below, a, factor)
+    return u * v * polynomial(u, _NEAR_TWO[a.dtype]), select(below, a, factor)
 
 
 def _from_integer(x: Expr) -> Expr:
@@ -174,10 +167,10 @@ def _series(t: Expr, order: int) -> Expr:
     count = 5 if t.dtype == "float32" else 10
     if order == 0:
         terms = [float(b / (2 * k)) for k, b in enumerate(_BERNOULLI, 1)]
-        return call("log", t) - 0.5 * r - r * r * _polynomial(r * r, terms[:count])
+        return call("log", t) - 0.5 * r - r * r * polynomial(r * r, terms[:count])
     ratios = [math.factorial(2 * k + order - 1) // math.factorial(2 * k - 1) for k in range(1, len(_BERNOULLI) + 1)]
     terms = [float(b * c / (2 * k * math.factorial(order))) for k, (b, c) in enumerate(zip(_BERNOULLI, ratios), 1)]
-    return _power(r, order) * (1 / order + r * (0.5 + r * _polynomial(r * r, terms[:count])))
+    return _power(r, order) * (1 / order + r * (0.5 + r * polynomial(r * r, terms[:count])))
 
 
 def _cotangent(turns: Expr) -> Expr:
@@ -209,7 +202,7 @@ def _polygamma_body(x: Expr, order: int) -> Expr:
         positive = float((-1) ** (order + 1) * math.factorial(order)) * (_series(t, order) + total)
     distance = _from_integer(x)
     cotangent = _cotangent(distance)
-    slope = _polynomial(cotangent, [float(c) for c in _slopes_of_cotangent(order)])
+    slope = polynomial(cotangent, [float(c) for c in _slopes_of_cotangent(order)])
     reflected = float((-1) ** order) * positive - math.pi ** (order + 1) * slope
     if order % 2 == 0:  # poles where the two sides differ
         reflected = select(call("eq", distance, 0.0), expr.const(math.nan, x.dtype), reflected)
