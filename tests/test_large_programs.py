@@ -46,7 +46,9 @@ def test_a_vector_function_called_many_times():
     for _ in range(20):
         y, v = T.tanh(y * 1.5 + 0.1), T.arctan2(v, v * v + 0.5)
     f = symc.function([x, z], [y, v])
-    assert "vo_tanh_f32" in f.fitting().text and "vo_arctan2_f64" in f.fitting().text
+    text = f.fitting().text
+    assert "vo_tanh_f32" in text and "vo_arctan2_f64" in text
+    assert "vo_arctan2_f64_pieces(vp_f64 " in text, "a value of two registers is passed as a whole"
     a = np.linspace(-2, 2, 101)
     want, other = a, a
     for _ in range(20):

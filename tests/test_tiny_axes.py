@@ -124,3 +124,21 @@ def test_rows_are_crossed_in_registers():
     assert "vevery3_n_f32" in debugprint(
         symc.function([x], x.reshape((8, 32, 32, 3)).dimshuffle(0, 3, 1, 2) + 1), stage="c", file="str"
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_elements_of_short_rows_are_computed_once(dtype, isa):
+    """A softmax reads each of its elements once, and computes its exponential once, also with two axes in a row."""
+    rng = np.random.default_rng(5)
+    for shape, axes in (((100, 5), (1,)), ((60, 10), (1,)), ((70, 2, 3), (1, 2))):
+        x = T.tensor(dtype, shape=shape)
+        shifted = x - x.max(axes, keepdims=True)
+        y = T.exp(shifted) / T.exp(shifted).sum(axes, keepdims=True)
+        with symc.config.change(isa=isa):
+            f = symc.function([x], [y, y.sum(axes), T.sqr(y).sum(axes)])
+        assert debugprint(f, stage="loops", file="str").count("exp(") == np.prod(shape[1:])
+        value = rng.normal(size=shape).astype(dtype)
+        e = np.exp(value.astype("float64"))
+        want = e / e.sum(axes, keepdims=True)
+        for got, other in zip(f(value), (want, want.sum(axes), np.square(want).sum(axes))):
+            np.testing.assert_allclose(got, other, rtol=1e-5 if dtype == "float32" else 1e-12)

@@ -76,11 +76,32 @@ def _calling(text: str, called: dict[str, None]) -> str:
     many = {found for found, n in counts.items() if n >= most and found[0] in FUNCTIONS}
     many = {(name, tag) for name, tag in many if FUNCTIONS[name].costly and name != "sqrt"}
     for name, tag in sorted(many):
-        names = ["a", "b"][: FUNCTIONS[name].arity]
-        parameters = ", ".join(f"v_{tag} {a}" for a in names)
-        call = f"vm_{name}_{tag}({', '.join(names)})"
-        called.setdefault(f"VM_OUTLINE v_{tag} vo_{name}_{tag}({parameters}) {{ return {call}; }}")
+        define = _of_pieces if tag == "f64" else _of_vectors
+        called.setdefault(define(name, tag, ["a", "b"][: FUNCTIONS[name].arity]))
     return _CALL.sub(lambda m: f"vo_{m[1]}_{m[2]}" if (m[1], m[2]) in many else m[0], text) if many else text
+
+
+def _of_vectors(name: str, tag: str, names: Sequence[str]) -> str:
+    """The definition of a function that is called with values of a register each."""
+    parameters = ", ".join(f"v_{tag} {a}" for a in names)
+    return f"VM_OUTLINE v_{tag} vo_{name}_{tag}({parameters}) {{ return vm_{name}_{tag}({', '.join(names)}); }}"
+
+
+def _of_pieces(name: str, tag: str, names: Sequence[str]) -> str:
+    """The same for values of two registers, which go through memory word by word if they are passed as a whole."""
+    pieces = ", ".join(f"vp_{tag} {a}_0, vp_{tag} {a}_1" for a in names)
+    joined = " ".join(f"const vu_{tag} {a} = {{.p = {{{a}_0, {a}_1}}}};" for a in names)
+    result = f"const vu_{tag} r = {{vm_{name}_{tag}({', '.join(f'{a}.v' for a in names)})}};"
+    parameters = ", ".join(f"v_{tag} {a}" for a in names)
+    divided = " ".join(f"const vu_{tag} {a}_ = {{{a}}};" for a in names)
+    given = ", ".join(f"{a}_.p[{k}]" for a in names for k in (0, 1))
+    return (
+        f"VM_OUTLINE vp_{tag} vo_{name}_{tag}_pieces({pieces}, vp_{tag} *second) "
+        f"{{ {joined} {result} *second = r.p[1]; return r.p[0]; }}\n"
+        f"VM_INLINE v_{tag} vo_{name}_{tag}({parameters}) {{ {divided} vp_{tag} second; "
+        f"const vp_{tag} first = vo_{name}_{tag}_pieces({given}, &second); "
+        f"return ((vu_{tag}){{.p = {{first, second}}}}).v; }}"
+    )
 
 
 def _alike(dims: Mapping[str, int], number: re.Pattern[str], fewest: int) -> dict[str, tuple[str, list[str]]]:

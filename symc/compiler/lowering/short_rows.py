@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 from symc.compiler.fusion import along_of, is_inline
 from symc.compiler.lowering.builder import KernelBuilder
+from symc.compiler.lowering.nest import Level
 from symc.compiler.lowering.positions import identity_of
 from symc.compiler.lowering.tiny_axes import TinyAxes
 from symc.graph import Apply, Variable, dims
@@ -32,6 +34,9 @@ MOST_APART = 4
 class ShortRows(TinyAxes):
     """The form of short rows: lanes are rows."""
 
+    _here: tuple[int, ...] | None = None  # the position along a row that is being visited
+    _computed: dict[tuple[int, ...], list[tuple[Level, dict[Any, Expr]]]]  # by position: what each loop knows there
+
     def has_short_rows(self) -> bool:
         """Whether rows are short, and there are enough of them."""
         machine = self.group.machine
@@ -46,7 +51,7 @@ class ShortRows(TinyAxes):
     def short_rows(self) -> Step:
         """Create one kernel: a simd loop over the last of the outer axes in a parallel loop over the others."""
         self.begin(KernelBuilder(self.label, self.ref_of))
-        self.short = True
+        self.short, self._computed = True, {}
         *rows, last = self.outer
         cost = self.member_weight() * dims.product(self.sizes[a] for a in self.inner)
         size = self.k.size(self.sizes[last])
@@ -127,30 +132,47 @@ class ShortRows(TinyAxes):
         return alone
 
     def _elements(self) -> Iterator[None]:
-        """Visit the positions along a row; what was computed at one of them is forgotten at the next."""
+        """Visit the positions along a row; what was computed at one of them is known when it is visited again."""
         outside = {a: (self.at[a], self.depth_of.get(a)) for a in self.inner}
+        here = self._here
         sizes = [self.sizes[a] for a in self.inner]
         for position in () if 0 in sizes else product(*(range(int(d)) for d in sizes)):
             for a, i in zip(self.inner, position):
                 self.at[a] = index(i)
                 self.depth_of[a] = 0
+            self._arrive(position)
             yield
-            self._forget()
+            self._leave()
         for a, (at, depth) in outside.items():
             self.at[a] = at
             if depth is None:
                 self.depth_of.pop(a, None)
             else:
                 self.depth_of[a] = depth
+        if here is not None:
+            self._arrive(here)
 
-    def _forget(self) -> None:
-        """Forget the values that vary along a row."""
+    def _arrive(self, position: tuple[int, ...]) -> None:
+        """Know what was computed at a position along a row."""
+        self._here = position
+        for level, known in self._computed.get(position, ()):
+            if any(level is one for one in self.levels):
+                level.known |= known
+
+    def _leave(self) -> None:
+        """Keep the values that vary along a row for the next visit of this position, and know them no longer."""
         along = set(self.inner)
+        assert self._here is not None
+        found = []
         for level in self.levels:
+            known = {}
             for key in list(level.known):
                 axes = self.compact(self.iteration_maps[key]) if isinstance(key, Variable) else key[1]
                 if not along.isdisjoint(axes):
-                    del level.known[key]
+                    known[key] = level.known.pop(key)
+            found.append((level, known))
+        self._computed[self._here] = found
+        self._here = None
 
     def reduced(self, value: Variable) -> Expr:
         """The value of a reduction, term by term."""
