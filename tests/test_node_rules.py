@@ -14,7 +14,7 @@ from symc.compiler.shape_specialisation import specialise
 from symc.graph import Constant, Variable, toposort
 from symc.graph.evaluate import evaluate
 from symc.graph.op import RECORDS, Op
-from symc.tensor import nlinalg
+from symc.tensor import bfloat16, nlinalg
 from symc.tensor.broadcasting import expand
 from symc.tensor.elementwise import sigmoid
 from symc.tensor.indices.gathers import valid_index
@@ -156,6 +156,11 @@ EXAMPLES: dict[str, list[Build]] = {
     ],
     "power_as_product": [lambda x, y: x**3, lambda x, y: x**7],
     "cast_of_cast": [lambda x, y: T.cast(T.cast(x, "float64"), "float32")],
+    "rounded_again": [
+        lambda x, y: bfloat16.rounded(bfloat16.rounded(x)),
+        lambda x, y: bfloat16.rounded(bfloat16.from_bits(T.cast(1000 + x, "uint16"))),
+        lambda x, y: bfloat16.bits(bfloat16.packed(bfloat16.rounded(x))),
+    ],
     "crossentropy_of_probabilities": [
         lambda x, y: categorical_crossentropy(softmax_over(x, (1,)), _index(0, 1, 2, 0)),
         lambda x, y: categorical_crossentropy(softmax_over(x, (0,)), _index(0, 1, 2, 0)),

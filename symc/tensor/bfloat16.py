@@ -22,7 +22,7 @@ from symc.loops.expr import call
 from symc.tensor.basic import as_tensor
 from symc.tensor.conversion import cast
 
-__all__ = ["bits", "from_bits", "on_float32", "packed", "rounded", "wide"]
+__all__ = ["BITS", "ROUND", "VALUE", "bits", "from_bits", "on_float32", "packed", "rounded", "wide"]
 
 PACKED = record(
     "bfloat16",
@@ -43,7 +43,7 @@ def _rounded(x: np.ndarray) -> np.ndarray:
     return np.asarray(np.ldexp(np.rint(mantissa * 256) / 256, exponent)).astype("float32")
 
 
-_ROUND: Record = record(
+ROUND: Record = record(
     "round_to_bfloat16",
     infer=lambda op, inputs: TensorType("float32", inputs[0].type.shape),
     numpy=lambda op, x: values_of(bits_of(x)),
@@ -52,34 +52,34 @@ _ROUND: Record = record(
     bounded_slope=True,
     lower=Pointwise(lambda x: call("bfloat16_value", call("bfloat16_bits", x))),
     cases=lambda: [
-        Case(lambda x: Op(_ROUND)(x), (Arg((40,), low=-300, high=300),), expect=_rounded, grad=False),
+        Case(lambda x: Op(ROUND)(x), (Arg((40,), low=-300, high=300),), expect=_rounded, grad=False),
         Case(
-            lambda x: Op(_ROUND)(x),
+            lambda x: Op(ROUND)(x),
             (Arg((9,), values=[0.0, -0.0, np.inf, -np.inf, np.nan, 1.00390625, 1.01171875, 1e-30, 3e38]),),
             expect=_rounded, grad=False, label="special values",
         ),
     ],
 )  # fmt: skip
-_BITS: Record = record(
+BITS: Record = record(
     "bfloat16_bits",
     infer=lambda op, inputs: TensorType("uint16", inputs[0].type.shape),
     numpy=lambda op, x: bits_of(x),
     lower=Pointwise(lambda x: call("bfloat16_bits", x)),
     cases=lambda: [
         Case(
-            lambda x: Op(_BITS)(x), (Arg((5,), values=[0, 1, -2, 0.5, np.inf]),),
+            lambda x: Op(BITS)(x), (Arg((5,), values=[0, 1, -2, 0.5, np.inf]),),
             expect=lambda x: np.array([0, 0x3F80, 0xC000, 0x3F00, 0x7F80], "uint16"), grad=False,
         )
     ],
 )  # fmt: skip
-_VALUE: Record = record(
+VALUE: Record = record(
     "bfloat16_value",
     infer=lambda op, inputs: TensorType("float32", inputs[0].type.shape),
     numpy=lambda op, x: values_of(x),
     lower=Pointwise(lambda x: call("bfloat16_value", x)),
     cases=lambda: [
         Case(
-            lambda x: Op(_VALUE)(x), (Arg((5,), "uint16", values=[0, 0x3F80, 0xC000, 0x3F00, 0x7F80]),),
+            lambda x: Op(VALUE)(x), (Arg((5,), "uint16", values=[0, 0x3F80, 0xC000, 0x3F00, 0x7F80]),),
             expect=lambda x: np.array([0, 1, -2, 0.5, np.inf], "float32"), grad=False,
         )
     ],
@@ -102,17 +102,17 @@ def rounded(x: Variable) -> Variable:
     """``x`` rounded to bfloat16, as float32."""
     if x.dtype not in ("float32", "float64"):
         x = cast(x, "float32" if x.dtype in ("bool", "int8", "uint8", "int16", "uint16", "float16") else "float64")
-    return Op(_ROUND)(x)  # type: ignore[no-any-return]
+    return Op(ROUND)(x)  # type: ignore[no-any-return]
 
 
 def bits(v: Variable) -> Variable:
     """The bits of a bfloat16 variable, of dtype uint16."""
-    return Op(_BITS)(wide(v))  # type: ignore[no-any-return]
+    return Op(BITS)(wide(v))  # type: ignore[no-any-return]
 
 
 def from_bits(x: Variable) -> Variable:
     """The float32 values of uint16 bits."""
-    return Op(_VALUE)(x)  # type: ignore[no-any-return]
+    return Op(VALUE)(x)  # type: ignore[no-any-return]
 
 
 def convert(v: Variable, dtype: str) -> Variable:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from symc.compiler.rewrite.algebra import known_number, nonnegative
+from symc.compiler.rewrite.algebra import known_number, nonnegative, record_of
 from symc.compiler.rewrite.engine import Bindings, NodeRule, Rule, RuleList, Wildcard, constant_value, filled
-from symc.compiler.rewrite.ops import CAST, POW
+from symc.compiler.rewrite.ops import BFLOAT16_BITS, BFLOAT16_ROUND, BFLOAT16_VALUE, CAST, POW
 from symc.graph import Apply, Variable
 from symc.graph.dtypes import BITS, is_float, is_integer
 from symc.graph.op import Op
@@ -267,6 +267,15 @@ def cast_of_cast(node: Apply) -> Variable | None:
     return source if source.dtype == dtype else Op(node.op.record, dtype=dtype)(source)
 
 
+def rounded_again(node: Apply) -> Variable | None:
+    """Round to bfloat16 once: neither what is rounded nor what bits stand for."""
+    (x,) = node.inputs
+    record = record_of(x)
+    if node.op.record is BFLOAT16_ROUND and record in (BFLOAT16_ROUND, BFLOAT16_VALUE):
+        return x
+    return node.op(x.owner.inputs[0]) if x.owner is not None and record is BFLOAT16_ROUND else None  # type: ignore
+
+
 ARITHMETIC = RuleList(
     "arithmetic",
     [
@@ -277,5 +286,6 @@ ARITHMETIC = RuleList(
         *CHOICES,
         NodeRule("power_as_product", (POW,), power_as_product),
         NodeRule("cast_of_cast", (CAST,), cast_of_cast),
+        NodeRule("rounded_again", (BFLOAT16_ROUND, BFLOAT16_BITS), rounded_again),
     ],
 )

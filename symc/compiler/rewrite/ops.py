@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from symc.gradient.pass_through import DISCONNECTED_GRAD
+from symc.tensor import bfloat16, stable
 from symc.tensor import elementwise as ew
-from symc.tensor import stable
 from symc.tensor.axes import DIMSHUFFLE
 from symc.tensor.broadcasting import ANY, BROADCAST, EXPAND, SUM
 from symc.tensor.checked import CHECKED_INDEX
@@ -39,6 +39,9 @@ __all__ = [
     "BATCHED_DOT",
     "BINARY_CROSSENTROPY",
     "BINARY_CROSSENTROPY_SLOPE",
+    "BFLOAT16_BITS",
+    "BFLOAT16_ROUND",
+    "BFLOAT16_VALUE",
     "BROADCAST",
     "CAST",
     "CATEGORICAL_CROSSENTROPY_1HOT",
@@ -118,6 +121,9 @@ __all__ = [
 
 ABS = ew.abs_.record
 ADD = ew.add.record
+BFLOAT16_BITS = bfloat16.BITS
+BFLOAT16_ROUND = bfloat16.ROUND
+BFLOAT16_VALUE = bfloat16.VALUE
 COS = ew.cos.record
 COSH = ew.cosh.record
 EQ = ew.eq.record

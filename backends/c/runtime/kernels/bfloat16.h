@@ -28,13 +28,27 @@ VM_INLINE uint16_t sm_bfloat16_bits_f64(double x) {
     }
     return sm_bfloat16_bits_f32(f);
 }
-VM_INLINE v_f32 vm_bfloat16_value_u16(v_u16 h) {
-    return (v_f32)(__builtin_convertvector(h, v_u32) << 16);
+/* The upper halves of 32 bits. */
+#if VM_REGISTER == 32 && defined(__GNUC__) && !defined(__clang__)
+VM_INLINE v_u16 vupper_u16(v_i32 x) {
+    const v_i32 upper = (v_i32)((v_u32)x >> 16);
+    const union {
+        vm_words all;
+        v_u16 first;
+    } r = {__builtin_ia32_permdi256((vm_words)__builtin_ia32_packusdw256(upper, upper), 0xD8)};
+    return r.first;
 }
+#else
+#define vupper_u16(x) __builtin_convertvector((v_u32)(x) >> 16, v_u16)
+#endif
+VM_INLINE v_f32 vm_bfloat16_value_u16(v_u16 h) {
+    return (v_f32)(vcast_u16_u32(h) << 16);
+}
+/* A NaN is not rounded, but becomes a quiet one. */
 VM_INLINE v_u16 vm_bfloat16_rounded_f32(v_f32 x) {
     const v_u32 bits = (v_u32)x, nan = (v_u32)(x != x);
-    const v_u32 rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    return __builtin_convertvector((nan & (bits >> 16 | 0x40)) | (~nan & rounded), v_u16);
+    const v_u32 sum = bits + (~nan & ((bits >> 16 & 1) + 0x7fff));
+    return vupper_u16((v_i32)(sum | (nan & 0x400000)));
 }
 #if VM_LANES == 16 && defined(__AVX512BF16__) && defined(__AVX512DQ__)
 /* The instruction takes numbers below the normal ones for zero. */

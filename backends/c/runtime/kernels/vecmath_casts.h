@@ -6,8 +6,8 @@
 #include "vecmath_reduce.h"
 
 /* Conversions, vcast_<from>_<to>(x).  A float outside the range of an integer type gives what the scalar conversion
- * of C gives on x86, so narrow targets pass through a wider one.  Narrow integers become wider ones in steps, for each
- * of which there is an instruction: compilers convert lane by lane otherwise. */
+ * of C gives on x86, so narrow targets pass through a wider one.  Narrow integers become wider ones by way of
+ * 32 bits: compilers convert lane by lane otherwise. */
 #define VM_CONVERT(x, T) __builtin_convertvector(x, v_##T)
 #if VM_AVX512_BUILTINS /* of the general form GCC 12 makes, without optimisation, an instruction that it does not know */
 typedef int32_t vh_i32 __attribute__((vector_size(32)));
@@ -23,6 +23,29 @@ VM_INLINE v_f64 vcast_i32_f64(v_i32 x) {
 }
 #else
 #define vcast_i32_f64(x) VM_CONVERT(x, f64)
+#endif
+/* Narrow integers to 32 bits: an instruction, where GCC 12 takes halves apart. */
+#if VM_AVX512_BUILTINS || VM_REGISTER == 32 && defined(__GNUC__) && !defined(__clang__)
+typedef char vm_least_chars __attribute__((vector_size(16)));
+#if VM_AVX512_BUILTINS
+typedef short vm_half_shorts __attribute__((vector_size(32)));
+#define VM_WIDEN(HOW, x) __builtin_ia32_pmov##HOW##512_mask(x, (vp_i32){0}, (uint16_t)-1)
+#define VM_CHARS(x) ((vm_least_chars)(x))
+#else
+typedef short vm_half_shorts __attribute__((vector_size(16)));
+typedef long long vm_two_words __attribute__((vector_size(16)));
+#define VM_WIDEN(HOW, x) __builtin_ia32_pmov##HOW##256(x)
+#define VM_CHARS(x) ((vm_least_chars)(vm_two_words){(long long)(x), 0})
+#endif
+VM_INLINE v_i32 vwide_i16_i32(v_i16 x) { return (v_i32)VM_WIDEN(sxwd, (vm_half_shorts)x); }
+VM_INLINE v_i32 vwide_u16_i32(v_u16 x) { return (v_i32)VM_WIDEN(zxwd, (vm_half_shorts)x); }
+VM_INLINE v_i32 vwide_i8_i32(v_i8 x) { return (v_i32)VM_WIDEN(sxbd, VM_CHARS(x)); }
+VM_INLINE v_i32 vwide_u8_i32(v_u8 x) { return (v_i32)VM_WIDEN(zxbd, VM_CHARS(x)); }
+#else
+#define vwide_i16_i32(x) VM_CONVERT(x, i32)
+#define vwide_u16_i32(x) VM_CONVERT(x, i32)
+#define vwide_i8_i32(x) VM_CONVERT(VM_CONVERT(x, i16), i32)
+#define vwide_u8_i32(x) VM_CONVERT(VM_CONVERT(x, u16), i32)
 #endif
 /* The low halves or quarters of integers. GCC 12 takes lanes out one by one where there is no instruction for all of them. */
 #if VM_REGISTER == 32 && defined(__GNUC__) && !defined(__clang__)
@@ -125,26 +148,26 @@ VM_INLINE v_u64 vcast_f64_u64(v_f64 x) {
 #define vcast_f64_u8(x) vcast_i32_u8(VM_CONVERT(x, i32))
 #define vcast_f64_u16(x) vcast_i32_u16(VM_CONVERT(x, i32))
 #define vcast_f64_u32(x) vcast_i64_u32(vcast_f64_i64(x))
-#define vcast_i8_f32(x) VM_CONVERT(vcast_i8_i32(x), f32)
-#define vcast_i8_f64(x) VM_CONVERT(vcast_i8_i32(x), f64)
+#define vcast_i8_f32(x) VM_CONVERT(vwide_i8_i32(x), f32)
+#define vcast_i8_f64(x) VM_CONVERT(vwide_i8_i32(x), f64)
 #define vcast_i8_i8(x) (x)
 #define vcast_i8_i16(x) VM_CONVERT(x, i16)
-#define vcast_i8_i32(x) VM_CONVERT(VM_CONVERT(x, i16), i32)
-#define vcast_i8_i64(x) VM_CONVERT(vcast_i8_i32(x), i64)
+#define vcast_i8_i32(x) vwide_i8_i32(x)
+#define vcast_i8_i64(x) VM_CONVERT(vwide_i8_i32(x), i64)
 #define vcast_i8_u8(x) VM_CONVERT(x, u8)
 #define vcast_i8_u16(x) VM_CONVERT(x, u16)
-#define vcast_i8_u32(x) VM_CONVERT(x, u32)
-#define vcast_i8_u64(x) VM_CONVERT(x, u64)
-#define vcast_i16_f32(x) VM_CONVERT(VM_CONVERT(x, i32), f32)
-#define vcast_i16_f64(x) VM_CONVERT(VM_CONVERT(x, i32), f64)
+#define vcast_i8_u32(x) ((v_u32)vwide_i8_i32(x))
+#define vcast_i8_u64(x) ((v_u64)VM_CONVERT(vwide_i8_i32(x), i64))
+#define vcast_i16_f32(x) VM_CONVERT(vwide_i16_i32(x), f32)
+#define vcast_i16_f64(x) VM_CONVERT(vwide_i16_i32(x), f64)
 #define vcast_i16_i8(x) vlow_i16_i8(x)
 #define vcast_i16_i16(x) (x)
-#define vcast_i16_i32(x) VM_CONVERT(x, i32)
-#define vcast_i16_i64(x) VM_CONVERT(VM_CONVERT(x, i32), i64)
+#define vcast_i16_i32(x) vwide_i16_i32(x)
+#define vcast_i16_i64(x) VM_CONVERT(vwide_i16_i32(x), i64)
 #define vcast_i16_u8(x) ((v_u8)vlow_i16_i8(x))
 #define vcast_i16_u16(x) VM_CONVERT(x, u16)
-#define vcast_i16_u32(x) VM_CONVERT(x, u32)
-#define vcast_i16_u64(x) VM_CONVERT(x, u64)
+#define vcast_i16_u32(x) ((v_u32)vwide_i16_i32(x))
+#define vcast_i16_u64(x) ((v_u64)VM_CONVERT(vwide_i16_i32(x), i64))
 #define vcast_i32_f32(x) VM_CONVERT(x, f32)
 #define vcast_i32_i8(x) vlow_i32_i8(x)
 #define vcast_i32_i16(x) vlow_i32_i16(x)
@@ -162,26 +185,26 @@ VM_INLINE v_u64 vcast_f64_u64(v_f64 x) {
 #define vcast_i64_u16(x) ((v_u16)vlow_i64_i16(x))
 #define vcast_i64_u32(x) ((v_u32)vlow_i64_i32(x))
 #define vcast_i64_u64(x) VM_CONVERT(x, u64)
-#define vcast_u8_f32(x) VM_CONVERT(vcast_u8_i32(x), f32)
-#define vcast_u8_f64(x) VM_CONVERT(vcast_u8_i32(x), f64)
+#define vcast_u8_f32(x) VM_CONVERT(vwide_u8_i32(x), f32)
+#define vcast_u8_f64(x) VM_CONVERT(vwide_u8_i32(x), f64)
 #define vcast_u8_i8(x) VM_CONVERT(x, i8)
 #define vcast_u8_i16(x) VM_CONVERT(x, i16)
-#define vcast_u8_i32(x) VM_CONVERT(VM_CONVERT(x, u16), i32)
-#define vcast_u8_i64(x) VM_CONVERT(vcast_u8_i32(x), i64)
+#define vcast_u8_i32(x) vwide_u8_i32(x)
+#define vcast_u8_i64(x) VM_CONVERT(vwide_u8_i32(x), i64)
 #define vcast_u8_u8(x) (x)
 #define vcast_u8_u16(x) VM_CONVERT(x, u16)
-#define vcast_u8_u32(x) VM_CONVERT(x, u32)
-#define vcast_u8_u64(x) VM_CONVERT(x, u64)
-#define vcast_u16_f32(x) VM_CONVERT(VM_CONVERT(x, i32), f32)
-#define vcast_u16_f64(x) VM_CONVERT(VM_CONVERT(x, i32), f64)
+#define vcast_u8_u32(x) ((v_u32)vwide_u8_i32(x))
+#define vcast_u8_u64(x) ((v_u64)VM_CONVERT(vwide_u8_i32(x), i64))
+#define vcast_u16_f32(x) VM_CONVERT(vwide_u16_i32(x), f32)
+#define vcast_u16_f64(x) VM_CONVERT(vwide_u16_i32(x), f64)
 #define vcast_u16_i8(x) vlow_i16_i8((v_i16)(x))
 #define vcast_u16_i16(x) VM_CONVERT(x, i16)
-#define vcast_u16_i32(x) VM_CONVERT(x, i32)
-#define vcast_u16_i64(x) VM_CONVERT(VM_CONVERT(x, i32), i64)
+#define vcast_u16_i32(x) vwide_u16_i32(x)
+#define vcast_u16_i64(x) VM_CONVERT(vwide_u16_i32(x), i64)
 #define vcast_u16_u8(x) ((v_u8)vlow_i16_i8((v_i16)(x)))
 #define vcast_u16_u16(x) (x)
-#define vcast_u16_u32(x) VM_CONVERT(x, u32)
-#define vcast_u16_u64(x) VM_CONVERT(x, u64)
+#define vcast_u16_u32(x) ((v_u32)vwide_u16_i32(x))
+#define vcast_u16_u64(x) ((v_u64)VM_CONVERT(vwide_u16_i32(x), i64))
 #define vcast_u32_f32(x) VM_CONVERT(x, f32)
 #define vcast_u32_f64(x) VM_CONVERT(x, f64)
 #define vcast_u32_i8(x) vlow_i32_i8((v_i32)(x))

@@ -1,4 +1,5 @@
-/* Loops over narrow elements alone, with two or four times as many lanes: `v_i8x4` has 4 * VM_LANES lanes, and fills a register. */
+/* Loops over narrow elements alone, with two or four times as many lanes: `v_i8x4` has 4 * VM_LANES lanes, and fills a
+ * register. */
 #ifndef SYMC_VECMATH_WIDE_H
 #define SYMC_VECMATH_WIDE_H
 
@@ -37,15 +38,18 @@ VM_WIDE_TYPES(VM_DEFINE_WIDE)
 typedef char vn_8 __attribute__((vector_size(VM_WIDE_BYTES)));
 typedef char vn_half __attribute__((vector_size(VM_WIDE_BYTES / 2)));
 typedef short vn_16 __attribute__((vector_size(VM_WIDE_BYTES)));
-#define VM_DEFINE_WIDE_EXTREMA(T, LEAST, MOST)                                       \
-    VM_INLINE v_##T vmin_##T(v_##T a, v_##T b) { return (v_##T)LEAST; }              \
-    VM_INLINE v_##T vmax_##T(v_##T a, v_##T b) { return (v_##T)MOST; }
-VM_DEFINE_WIDE_EXTREMA(i8x4, VM_EXTREMUM_WHOLE(vn_8, uint64_t, minsb, a, b), VM_EXTREMUM_WHOLE(vn_8, uint64_t, maxsb, a, b))
-VM_DEFINE_WIDE_EXTREMA(u8x4, VM_EXTREMUM_WHOLE(vn_8, uint64_t, minub, a, b), VM_EXTREMUM_WHOLE(vn_8, uint64_t, maxub, a, b))
-VM_DEFINE_WIDE_EXTREMA(i16x2, VM_EXTREMUM_WHOLE(vn_16, uint32_t, minsw, a, b), VM_EXTREMUM_WHOLE(vn_16, uint32_t, maxsw, a, b))
-VM_DEFINE_WIDE_EXTREMA(u16x2, VM_EXTREMUM_WHOLE(vn_16, uint32_t, minuw, a, b), VM_EXTREMUM_WHOLE(vn_16, uint32_t, maxuw, a, b))
-VM_DEFINE_WIDE_EXTREMA(i8x2, VM_EXTREMUM_HALF(vn_half, minsb, a, b), VM_EXTREMUM_HALF(vn_half, maxsb, a, b))
-VM_DEFINE_WIDE_EXTREMA(u8x2, VM_EXTREMUM_HALF(vn_half, minub, a, b), VM_EXTREMUM_HALF(vn_half, maxub, a, b))
+#define VM_OF_8(OP, a, b) VM_EXTREMUM_WHOLE(vn_8, uint64_t, OP, a, b)
+#define VM_OF_16(OP, a, b) VM_EXTREMUM_WHOLE(vn_16, uint32_t, OP, a, b)
+#define VM_OF_HALF(OP, a, b) VM_EXTREMUM_HALF(vn_half, OP, a, b)
+#define VM_DEFINE_WIDE_EXTREMA(T, OF, SUFFIX)                                              \
+    VM_INLINE v_##T vmin_##T(v_##T a, v_##T b) { return (v_##T)OF(min##SUFFIX, a, b); }    \
+    VM_INLINE v_##T vmax_##T(v_##T a, v_##T b) { return (v_##T)OF(max##SUFFIX, a, b); }
+VM_DEFINE_WIDE_EXTREMA(i8x4, VM_OF_8, sb)
+VM_DEFINE_WIDE_EXTREMA(u8x4, VM_OF_8, ub)
+VM_DEFINE_WIDE_EXTREMA(i16x2, VM_OF_16, sw)
+VM_DEFINE_WIDE_EXTREMA(u16x2, VM_OF_16, uw)
+VM_DEFINE_WIDE_EXTREMA(i8x2, VM_OF_HALF, sb)
+VM_DEFINE_WIDE_EXTREMA(u8x2, VM_OF_HALF, ub)
 #else
 #define VM_DEFINE_WIDE_EXTREMA(T, S, B, M)                                                                    \
     VM_INLINE v_##T vmin_##T(v_##T a, v_##T b) { return VM_BLEND(v_##T, v_##M, (v_##M)(b < a), b, a); }       \
@@ -85,10 +89,20 @@ VM_INLINE v_i8x2 vlow_i16x2_i8x2(v_i16x2 x) {
 #else
 #define vlow_i16x2_i8x2(x) VM_CONVERT(x, i8x2)
 #endif
+#if VM_AVX512_BUILTINS
+#define VM_WIDEN_CHARS(HOW, x) __builtin_ia32_pmov##HOW##512_mask((vn_half)(x), (vn_16){0}, (uint32_t)-1)
+#elif defined(VM_WIDE_BYTES)
+#define VM_WIDEN_CHARS(HOW, x) __builtin_ia32_pmov##HOW##256((vn_half)(x))
+#endif
+#ifdef VM_WIDEN_CHARS
+VM_INLINE v_i16x2 vcast_i8x2_i16x2(v_i8x2 x) { return (v_i16x2)VM_WIDEN_CHARS(sxbw, x); }
+VM_INLINE v_u16x2 vcast_u8x2_u16x2(v_u8x2 x) { return (v_u16x2)VM_WIDEN_CHARS(zxbw, x); }
+#else
 #define vcast_i8x2_i16x2(x) VM_CONVERT(x, i16x2)
-#define vcast_i8x2_u16x2(x) ((v_u16x2)VM_CONVERT(x, i16x2))
-#define vcast_u8x2_i16x2(x) ((v_i16x2)VM_CONVERT(x, u16x2))
 #define vcast_u8x2_u16x2(x) VM_CONVERT(x, u16x2)
+#endif
+#define vcast_i8x2_u16x2(x) ((v_u16x2)vcast_i8x2_i16x2(x))
+#define vcast_u8x2_i16x2(x) ((v_i16x2)vcast_u8x2_u16x2(x))
 #define vcast_i16x2_i8x2(x) vlow_i16x2_i8x2(x)
 #define vcast_i16x2_u8x2(x) ((v_u8x2)vlow_i16x2_i8x2(x))
 #define vcast_u16x2_i8x2(x) vlow_i16x2_i8x2((v_i16x2)(x))
