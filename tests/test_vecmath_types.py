@@ -231,6 +231,15 @@ def test_narrower_lanes_are_not_taken_out_one_by_one(tmp_path, a, b):
     assert len(assemble(text, tmp_path, "x86-64-v3")) <= 12
 
 
+@pytest.mark.parametrize("target", ["native", "x86-64-v3"])
+@pytest.mark.parametrize("a, b", [("i8", "i32"), ("u8", "f32"), ("i16", "i32"), ("u16", "u32"), ("u8", "u32")])
+def test_narrow_lanes_become_wide_ones_at_once(tmp_path, a, b, target):
+    require(target)
+    s, r = CTYPES[a], CTYPES[b]
+    text = f"void f(const {s} *p, {r} *q) {{ vstore_{b}(q, vcast_{a}_{b}(vload_{a}(p))); }}\n"
+    assert len(assemble(text, tmp_path, target)) <= 6
+
+
 def test_lane_numbers_and_any(helpers, lanes):
     p, q, out = np.zeros(lanes, np.int32), np.zeros(lanes, np.int64), np.zeros(2, np.int32)
     helpers("any", p, q, out)
@@ -279,9 +288,10 @@ def test_values_of_two_registers_pass_from_memory_to_memory_in_registers(tmp_pat
     assert len(moves) <= 4, moves
 
 
-def test_a_rare_case_keeps_the_usual_one_in_registers(tmp_path):
-    """Sines of doubles beside a call for large angles: no word of a vector is inserted, few registers are saved."""
-    text = "void f(const double *p, double *q) { vstore_f64(q, vm_sin_f64(vload_f64(p))); }\n"
+@pytest.mark.parametrize("name", ["sin", "log", "log2", "log1p"])
+def test_a_rare_case_keeps_the_usual_one_in_registers(tmp_path, name):
+    """Doubles beside a call for rare arguments: no word of a vector is inserted, few registers are saved."""
+    text = f"void f(const double *p, double *q) {{ vstore_f64(q, vm_{name}_f64(vload_f64(p))); }}\n"
     instructions = assemble(text, tmp_path, "x86-64-v3")
     assert "vpinsrq" not in instructions
     assert sum(i.startswith("vmov") for i in instructions) <= 60

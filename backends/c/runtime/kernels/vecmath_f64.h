@@ -119,12 +119,6 @@ VM_INLINE v_f64 vlog_reduce_f64(v_f64 x, v_f64 *k) {
 }
 #endif
 
-VM_INLINE v_f64 vm_log_f64(v_f64 x) {
-    v_f64 k, square, f = vlog_reduce_f64(x, &k), tail = vlog_tail_f64(f, &square);
-    v_f64 r = vfma_f64(k, vset1_f64(VM_LN2_LOW_F64), tail);
-    return vlog_edges_f64(x, vfma_f64(k, vset1_f64(VM_LN2_HIGH_F64), f - (square - r)));
-}
-
 /* log(1 + f) times a constant given in two pieces, the higher with its low half zero, f cut likewise: the leading
  * product is exact, with or without a fused multiply-add. */
 VM_INLINE v_f64 vlog_scaled_f64(v_f64 f, double high, double low, v_f64 k, double k_high, double k_low) {
@@ -136,29 +130,80 @@ VM_INLINE v_f64 vlog_scaled_f64(v_f64 f, double high, double low, v_f64 k, doubl
     return sum + ((product - (sum - big)) + small);
 }
 
-VM_INLINE v_f64 vm_log2_f64(v_f64 x) {
-    v_f64 k, f = vlog_reduce_f64(x, &k);
-    return vlog_edges_f64(x, vlog_scaled_f64(f, 0x1.7154760000000p+0, 0x1.4ae0bf85ddf44p-26, k, 1.0, 0.0));
-}
-
-VM_INLINE v_f64 vm_log10_f64(v_f64 x) {
-    v_f64 k, f = vlog_reduce_f64(x, &k);
-    return vlog_edges_f64(x, vlog_scaled_f64(f, 0x1.bcb7b00000000p-2, 0x1.526e50e32a6abp-26, k, 0x1.3441350900000p-2,
-                                             0x1.ef3fde623e256p-35));
-}
-
-VM_INLINE v_f64 vm_log1p_f64(v_f64 x) {
-    v_f64 u = x + 1.0, mantissa;
-    v_i64 e = vexponent_f64(u, &mantissa);
-    /* What rounding u has lost, divided by 2^e. */
-    v_f64 lost = (x - (u - 1.0)) * (v_f64)(vset1_i64(1023LL << 52) - (e << 52));
-    lost = vselect_f64(vlt_f64(x, vset1_f64(0x1p53)), lost, vset1_f64(0.0));
-    v_f64 k = vfloat_i64(e), square;
-    v_f64 f = (mantissa - 1.0) + lost, tail = vlog_tail_f64(f, &square);
+VM_INLINE v_f64 vlog_of_f64(v_f64 f, v_f64 k) {
+    v_f64 square, tail = vlog_tail_f64(f, &square);
     v_f64 r = vfma_f64(k, vset1_f64(VM_LN2_LOW_F64), tail);
-    r = vfma_f64(k, vset1_f64(VM_LN2_HIGH_F64), f - (square - r));
-    return vlog_edges_f64(u, vcopysign_f64(r, x));
+    return vfma_f64(k, vset1_f64(VM_LN2_HIGH_F64), f - (square - r));
 }
+VM_INLINE v_f64 vlog2_of_f64(v_f64 f, v_f64 k) {
+    return vlog_scaled_f64(f, 0x1.7154760000000p+0, 0x1.4ae0bf85ddf44p-26, k, 1.0, 0.0);
+}
+VM_INLINE v_f64 vlog10_of_f64(v_f64 f, v_f64 k) {
+    return vlog_scaled_f64(f, 0x1.bcb7b00000000p-2, 0x1.526e50e32a6abp-26, k, 0x1.3441350900000p-2,
+                           0x1.ef3fde623e256p-35);
+}
+
+/* As for floats: without instructions for them, one comparison finds vectors with arguments that are not normal and
+ * positive. */
+#if VM_AVX512_BUILTINS
+#define VM_DEFINE_LOG(NAME)                                                                         \
+    VM_INLINE v_f64 vm_##NAME##_f64(v_f64 x) {                                                      \
+        v_f64 k, f = vlog_reduce_f64(x, &k);                                                        \
+        return vlog_edges_f64(x, v##NAME##_of_f64(f, k));                                           \
+    }
+#else
+/* Whether x is not a normal number below the one with these bits. */
+VM_INLINE v_i64 vbeyond_f64(v_f64 x, int64_t end) {
+    const int64_t least = 0x10000000000000;
+    const v_i64 above = (v_i64)((v_u64)x - (v_u64)vset1_i64(least));
+    return vge_i64(above ^ vset1_i64(VM_SIGN_I64), vset1_i64(end - least + VM_SIGN_I64));
+}
+/* A register at a time: values of two would go through memory, not only where they are rare. */
+#define VM_RARE_FORM(NAME, OF)                                                                      \
+    VM_OUTLINE vp_f64 v##NAME##_rare_piece(vp_f64 x) {                                              \
+        return ((vu_f64){OF(((vu_f64){.p = {x, x}}).v)}).p[0];                                      \
+    }                                                                                               \
+    VM_INLINE v_f64 v##NAME##_rare_f64(v_f64 x) {                                                   \
+        const vu_f64 u = {x};                                                                       \
+        return ((vu_f64){.p = {v##NAME##_rare_piece(u.p[0]), v##NAME##_rare_piece(u.p[1])}}).v;     \
+    }
+#define VM_DEFINE_LOG(NAME)                                                                         \
+    VM_INLINE v_f64 v##NAME##_any_f64(v_f64 x) {                                                    \
+        v_f64 k, f = vlog_reduce_f64(x, &k);                                                        \
+        return vlog_edges_f64(x, v##NAME##_of_f64(f, k));                                           \
+    }                                                                                               \
+    VM_RARE_FORM(NAME, v##NAME##_any_f64)                                                           \
+    VM_INLINE v_f64 vm_##NAME##_f64(v_f64 x) {                                                      \
+        v_f64 mantissa, k = vfloat_i64(vexponent_f64(x, &mantissa));                                \
+        const v_f64 y = v##NAME##_of_f64(mantissa - 1.0, k);                                        \
+        return VM_RARELY(f64, vany_i64(vbeyond_f64(x, 0x7FF0000000000000)), y, v##NAME##_rare_f64(x));      \
+    }
+#endif
+VM_DEFINE_LOG(log)
+VM_DEFINE_LOG(log2)
+VM_DEFINE_LOG(log10)
+#undef VM_DEFINE_LOG
+
+/* log(u + lost), what is lost in rounding u being small. */
+VM_INLINE v_f64 vlog_exact_f64(v_f64 u, v_f64 lost) {
+    v_f64 mantissa;
+    v_i64 e = vexponent_f64(u, &mantissa);
+    lost *= (v_f64)(vset1_i64(1023LL << 52) - (e << 52));
+    return vlog_of_f64((mantissa - 1.0) + lost, vfloat_i64(e));
+}
+VM_INLINE v_f64 vlog1p_any_f64(v_f64 x) {
+    v_f64 u = x + 1.0, lost = vselect_f64(vlt_f64(x, vset1_f64(0x1p53)), x - (u - 1.0), vset1_f64(0.0));
+    return vlog_edges_f64(u, vcopysign_f64(vlog_exact_f64(u, lost), x));
+}
+#if VM_AVX512_BUILTINS
+VM_INLINE v_f64 vm_log1p_f64(v_f64 x) { return vlog1p_any_f64(x); }
+#else
+VM_RARE_FORM(log1p, vlog1p_any_f64)
+VM_INLINE v_f64 vm_log1p_f64(v_f64 x) {
+    v_f64 u = x + 1.0, y = vcopysign_f64(vlog_exact_f64(u, x - (u - 1.0)), x);
+    return VM_RARELY(f64, vany_i64(vbeyond_f64(u, 0x4340000000000000)), y, vlog1p_rare_f64(x));
+}
+#endif
 
 VM_INLINE v_f64 vm_tanh_f64(v_f64 x) {
     v_f64 e = vexpm1_core_f64(vclamp_f64(2.0 * vm_abs_f64(x), 0.0, 40.0));
