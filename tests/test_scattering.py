@@ -1,5 +1,7 @@
 """Scatters that compute their operands, and checks of index vectors apart from what reads the indices."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -77,3 +79,16 @@ def test_rows_of_few_columns(dtype):
             np.add.at(want, at, terms)
             for factor, found in enumerate(f(at, value.astype(given)), 1):
                 np.testing.assert_array_equal(found.astype(exact), factor * want)
+
+
+def test_writes_of_columns_have_lanes_along_them(rng):
+    x, y = T.fmatrix("x"), T.fmatrix("y")
+    f = symc.function([x, y], [T.inc_subtensor(x[:, 1], y[:, 0]), T.set_subtensor(x[:, -1:], y[:, 1:2])])
+    assert re.search(r"simd for \w+ < 1:", debugprint(f, stage="loops", file="str")) is None
+    for rows in (1, 7, 40, 5000):
+        a, b = (rng.normal(size=(rows, 3)).astype("float32") for _ in range(2))
+        added, written = a.copy(), a.copy()
+        added[:, 1] += b[:, 0]
+        written[:, -1:] = b[:, 1:2]
+        for got, want in zip(f(a, b), (added, written)):
+            np.testing.assert_array_equal(got, want)

@@ -147,7 +147,10 @@ class LoopContext:
 
         All axes share one loop of ``kind``; with ``simd``, the last axis is a simd loop inside it, and
         ``before(index, statements)`` adds what precedes that loop in every row. A single row is divided into blocks.
+        Axes of length 1 at the end are left out, so that a column has lanes along its elements.
         """
+        if simd and kind == "parallel" and before is None and len(shape) > 1 and is_one(shape[-1]):
+            return self.nest(shape[:-1], lambda at, inside: body([*at, index(0)], inside), kind, simd)
         inside: list[Statement] = []
         rows, last = (shape[:-1], shape[-1]) if simd and shape else (shape, None)
         if last is not None and kind == "parallel" and before is None and all(map(is_one, rows)):
