@@ -1,80 +1,7 @@
-/* Error functions. The quotients of polynomials of doubles are those of FDLIBM (Sun Microsystems, 1993), whose licence
- * allows to use, copy, modify and distribute them. */
+/* Error functions: polynomials for each part of the range, and exponentials. */
 #ifndef SYMC_VECMATH_ERF_H
 #define SYMC_VECMATH_ERF_H
 #include "vecmath_f32.h"
-
-#define VM_ERF_ONE_F64 8.45062911510467529297e-01 /* about erf(1), with few bits */
-
-/* The polynomial of z with these coefficients, the constant one first; written out, since GCC keeps what a loop carries
- * in memory. */
-#define VM_POLY_1(z, a) vset1_f64(a)
-#define VM_POLY_2(z, a, ...) vfma_f64(VM_POLY_1(z, __VA_ARGS__), z, vset1_f64(a))
-#define VM_POLY_3(z, a, ...) vfma_f64(VM_POLY_2(z, __VA_ARGS__), z, vset1_f64(a))
-#define VM_POLY_4(z, a, ...) vfma_f64(VM_POLY_3(z, __VA_ARGS__), z, vset1_f64(a))
-#define VM_POLY_5(z, a, ...) vfma_f64(VM_POLY_4(z, __VA_ARGS__), z, vset1_f64(a))
-#define VM_POLY_6(z, a, ...) vfma_f64(VM_POLY_5(z, __VA_ARGS__), z, vset1_f64(a))
-#define VM_POLY_7(z, a, ...) vfma_f64(VM_POLY_6(z, __VA_ARGS__), z, vset1_f64(a))
-#define VM_POLY_8(z, a, ...) vfma_f64(VM_POLY_7(z, __VA_ARGS__), z, vset1_f64(a))
-#define VM_POLY_9(z, a, ...) vfma_f64(VM_POLY_8(z, __VA_ARGS__), z, vset1_f64(a))
-
-VM_INLINE v_f64 verf_small_f64(v_f64 z) {
-    const v_f64 p = VM_POLY_5(z, 1.28379167095512558561e-01, -3.25042107247001499370e-01,
-        -2.84817495755985104766e-02, -5.77027029648944159157e-03, -2.37630166566501626084e-05);
-    const v_f64 q = VM_POLY_6(z, 1, 3.97917223959155352819e-01, 6.50222499887672944485e-02,
-        5.08130628187576562776e-03, 1.32494738004321644526e-04, -3.96022827877536812320e-06);
-    return p / q;
-}
-
-VM_INLINE v_f64 verf_middle_f64(v_f64 z) {
-    const v_f64 p = VM_POLY_7(z, -2.36211856075265944077e-03, 4.14856118683748331666e-01,
-        -3.72207876035701323847e-01, 3.18346619901161753674e-01, -1.10894694282396677476e-01,
-        3.54783043256182359371e-02, -2.16637559486879084300e-03);
-    const v_f64 q = VM_POLY_7(z, 1, 1.06420880400844228286e-01, 5.40397917702171048937e-01,
-        7.18286544141962662868e-02, 1.26171219808761642112e-01, 1.36370839120290507362e-02,
-        1.19844998467991074170e-02);
-    return p / q;
-}
-
-VM_INLINE v_f64 verf_large_f64(v_f64 z) {
-    const v_f64 p = VM_POLY_8(z, -9.86494403484714822705e-03, -6.93858572707181764372e-01,
-        -1.05586262253232909814e+01, -6.23753324503260060396e+01, -1.62396669462573470355e+02,
-        -1.84605092906711035994e+02, -8.12874355063065934246e+01, -9.81432934416914548592e+00);
-    const v_f64 q = VM_POLY_9(z, 1, 1.96512716674392571292e+01, 1.37657754143519042600e+02,
-        4.34565877475229228821e+02, 6.45387271733267880336e+02, 4.29008140027567833386e+02,
-        1.08635005541779435134e+02, 6.57024977031928170135e+00, -6.04244152148580987438e-02);
-    return p / q;
-}
-
-VM_INLINE v_f64 verf_far_f64(v_f64 z) {
-    const v_f64 p = VM_POLY_7(z, -9.86494292470009928597e-03, -7.99283237680523006574e-01,
-        -1.77579549177547519889e+01, -1.60636384855821916062e+02, -6.37566443368389627722e+02,
-        -1.02509513161107724954e+03, -4.83519191608651397019e+02);
-    const v_f64 q = VM_POLY_8(z, 1, 3.03380607434824582924e+01, 3.25792512996573918826e+02,
-        1.53672958608443695994e+03, 3.19985821950859553908e+03, 2.55305040643316442583e+03,
-        4.74528541206955367215e+02, -2.24409524465858183362e+01);
-    return p / q;
-}
-
-/* erfc(a) for a from 1.25 on: exp(-a^2) times a quotient in 1 / a^2, over a; a^2 is an exact part and a small one. */
-VM_INLINE v_f64 verf_tail_f64(v_f64 a) {
-    const v_i64 far = vge_f64(a, vset1_f64(1 / 0.35));
-    a = vclamp_f64(a, 1.0, 30.0);
-    const v_f64 s = 1 / (a * a);
-    const v_f64 large = verf_large_f64(s);
-    const v_f64 ratio = VM_EITHER(f64, vany_i64(far), large, vselect_f64(far, verf_far_f64(s), large));
-    const v_f64 z = vcut_f64(a);
-    const v_f64 e = vm_exp_f64(-z * z - 0.5625) * vm_exp_f64((z - a) * (z + a) + ratio);
-    return e / a;
-}
-
-/* erf(x) of |x| below 0.84375 is x + x q; from there to 1.25, erf|x| is erf(1) + q. */
-VM_INLINE v_f64 verf_ratio_f64(v_f64 x, v_i64 *middle, v_i64 *tail) {
-    const v_f64 a = vm_abs_f64(x);
-    *middle = vge_f64(a, vset1_f64(0.84375)), *tail = vge_f64(a, vset1_f64(1.25));
-    const v_f64 q = verf_small_f64(x * x);
-    return VM_EITHER(f64, vany_i64(*middle), q, vselect_f64(*middle, verf_middle_f64(a - 1), q));
-}
 
 /* 1 - exp(p(a)) for 1 <= a < 6, p a polynomial close to log(erfc(a)): the larger a, the less its error counts. Even and odd
  * coefficients apart: half the time from a to the result. */
@@ -105,9 +32,8 @@ VM_INLINE v_f64 verf_outer_f64(v_f64 a) {
     return 1.0 - (v_f64)((v_u64)e + ((v_u64)shifted << 52));
 }
 
-/* Near zero erf(x) is x and a multiple of x, a polynomial in x * x. */
-VM_INLINE v_f64 vm_erf_f64(v_f64 x) {
-    const v_f64 a = vm_abs_f64(x), z = a * a;
+/* erf(x) / x - 1 for |x| <= 1, a polynomial in z = x * x. */
+VM_INLINE v_f64 verf_near_f64(v_f64 z) {
     v_f64 q = vset1_f64(0x1.062759c5be8ecp-34);
     VM_HORNER_F64(q, z, -0x1.38ac2290d3965p-30);
     VM_HORNER_F64(q, z, 0x1.f7b99d7c8709ap-27);
@@ -121,26 +47,56 @@ VM_INLINE v_f64 vm_erf_f64(v_f64 x) {
     VM_HORNER_F64(q, z, 0x1.ce2f21a042b34p-4);
     VM_HORNER_F64(q, z, -0x1.812746b0379e6p-2);
     VM_HORNER_F64(q, z, 0x1.06eba8214db69p-3);
-    const v_f64 near = vfma_f64(q, a, a);
+    return q;
+}
+
+VM_INLINE v_f64 vm_erf_f64(v_f64 x) {
+    const v_f64 a = vm_abs_f64(x), near = vfma_f64(verf_near_f64(a * a), a, a);
     const v_i64 outer = vgt_f64(a, vset1_f64(1.0));
     const v_f64 y = VM_EITHER(f64, vany_i64(outer), near,
                               vselect_f64(outer, verf_outer_f64(vclamp_f64(a, 1.0, 5.95)), near));
     return vflip_f64(y, vsign_f64(x));
 }
 
-VM_INLINE v_f64 verfc_beyond_f64(v_f64 x) {
-    const v_f64 t = verf_tail_f64(vm_abs_f64(x));
-    return vselect_f64(vlt_f64(x, vset1_f64(0.0)), 2 - t, t);
+/* exp(a^2) erfc(a) is a polynomial in (a - 4) / (a + 4), over 1 + 2a. The square is an exact part and a small one; as for
+ * floats, half of n may be added to the exponent of the quotient. Beyond 27.3 the result is zero. */
+VM_INLINE v_f64 verfc_outer_f64(v_f64 a) {
+    const v_f64 t = (a - 4.0) / (a + 4.0), z = t * t;
+    v_f64 p = vset1_f64(-0x1.eec705d5a1cd7p-30), odd = vset1_f64(-0x1.d4f8f3c5abf10p-27);
+    VM_HORNER_F64(p, z, -0x1.0d65a54de0fc2p-27);
+    VM_HORNER_F64(odd, z, 0x1.ee9a3a6614e4fp-24);
+    VM_HORNER_F64(p, z, 0x1.0e152b41621f1p-24);
+    VM_HORNER_F64(odd, z, -0x1.c02966a98668ap-21);
+    VM_HORNER_F64(p, z, 0x1.437ee2a579628p-22);
+    VM_HORNER_F64(odd, z, 0x1.7fb1e972af7dfp-18);
+    VM_HORNER_F64(p, z, -0x1.78a482fbe4d08p-17);
+    VM_HORNER_F64(odd, z, -0x1.9969e5a26b05fp-16);
+    VM_HORNER_F64(p, z, 0x1.3be0ba19aefeep-13);
+    VM_HORNER_F64(odd, z, -0x1.a1de8634599c6p-13);
+    VM_HORNER_F64(p, z, -0x1.8d4a9e734393cp-11);
+    VM_HORNER_F64(odd, z, 0x1.49c6719925c7ap-8);
+    VM_HORNER_F64(p, z, -0x1.096238822ffb3p-6);
+    VM_HORNER_F64(odd, z, 0x1.3079edf9d26bbp-5);
+    VM_HORNER_F64(p, z, -0x1.0fb06dfe4f9adp-4);
+    VM_HORNER_F64(odd, z, 0x1.7fee004df8373p-4);
+    VM_HORNER_F64(p, z, -0x1.9ddb23c3e9094p-4);
+    VM_HORNER_F64(odd, z, 0x1.16ecefcfa5f6fp-4);
+    VM_HORNER_F64(p, z, 0x1.f7f5df66fd7f5p-7);
+    VM_HORNER_F64(odd, z, -0x1.1df1ad154a29bp-3);
+    VM_HORNER_F64(p, z, 0x1.3ba5916e9fd7fp+0);
+    const v_f64 q = vfma_f64(odd, t, p) / (1.0 + 2.0 * a);
+    const v_f64 cut = vcut_f64(a), square = -cut * cut, rest = (cut - a) * (cut + a);
+    const v_f64 power = vpower_f64(square, VM_LOG2E_F64), n = vexponent_of_f64(power);
+    const v_f64 high = vfma_f64(n, vset1_f64(-VM_LN2_HIGH_F64), square);
+    const v_f64 r = vfma_f64(n, vset1_f64(-VM_LN2_LOW_F64), high + rest);
+    return vraise_f64(vfma_f64(q, r + vexp_tail_f64(r), q), power);
 }
 
 VM_INLINE v_f64 vm_erfc_f64(v_f64 x) {
-    const v_f64 zero = {0};
-    v_i64 middle, tail, negative = vlt_f64(x, zero);
-    const v_f64 q = verf_ratio_f64(x, &middle, &tail), rest = x * q;
-    const v_f64 near = vselect_f64(vlt_f64(x, vset1_f64(0.25)), 1 - (x + rest), 0.5 - (rest + (x - 0.5)));
-    const v_f64 beside = vselect_f64(negative, 1 + (VM_ERF_ONE_F64 + q), (1 - VM_ERF_ONE_F64) - q);
-    const v_f64 y = vselect_f64(middle, beside, near);
-    return VM_EITHER(f64, vany_i64(tail), y, vselect_f64(tail, verfc_beyond_f64(x), y));
+    const v_f64 a = vclamp_f64(vm_abs_f64(x), 0.0, 27.3), y = verfc_outer_f64(a), rest = x * verf_near_f64(x * x);
+    const v_f64 outer = vselect_f64(vlt_f64(x, vset1_f64(0.0)), 2.0 - y, y);
+    const v_f64 near = vselect_f64(vlt_f64(x, vset1_f64(0.25)), 1.0 - (x + rest), 0.5 - (rest + (x - 0.5)));
+    return vselect_f64(vlt_f64(a, vset1_f64(0.75)), near, outer);
 }
 
 VM_ONE_LANE_1(erf, f64, double)
