@@ -184,23 +184,23 @@ VM_DEFINE_LOG(log2)
 VM_DEFINE_LOG(log10)
 #undef VM_DEFINE_LOG
 
-/* log(u + lost), what is lost in rounding u being small. */
-VM_INLINE v_f64 vlog_exact_f64(v_f64 u, v_f64 lost) {
+/* log(1 + x) of u, the rounded sum, and what rounding has lost, where x is `near`: for the largest x, 2^-k is infinite. */
+VM_INLINE v_f64 vlog_exact_f64(v_f64 u, v_f64 x, v_i64 near) {
     v_f64 mantissa;
     v_i64 e = vexponent_f64(u, &mantissa);
-    lost *= (v_f64)(vset1_i64(1023LL << 52) - (e << 52));
-    return vlog_of_f64((mantissa - 1.0) + lost, vfloat_i64(e));
+    v_f64 lost = (x - (u - 1.0)) * (v_f64)(vset1_i64(1023LL << 52) - (e << 52));
+    return vlog_of_f64((mantissa - 1.0) + vselect_f64(near, lost, vset1_f64(0.0)), vfloat_i64(e));
 }
 VM_INLINE v_f64 vlog1p_any_f64(v_f64 x) {
-    v_f64 u = x + 1.0, lost = vselect_f64(vlt_f64(x, vset1_f64(0x1p53)), x - (u - 1.0), vset1_f64(0.0));
-    return vlog_edges_f64(u, vcopysign_f64(vlog_exact_f64(u, lost), x));
+    v_f64 u = x + 1.0;
+    return vlog_edges_f64(u, vcopysign_f64(vlog_exact_f64(u, x, vlt_f64(x, vset1_f64(0x1p53))), x));
 }
 #if VM_AVX512_BUILTINS
 VM_INLINE v_f64 vm_log1p_f64(v_f64 x) { return vlog1p_any_f64(x); }
 #else
 VM_RARE_FORM(log1p, vlog1p_any_f64)
 VM_INLINE v_f64 vm_log1p_f64(v_f64 x) {
-    v_f64 u = x + 1.0, y = vcopysign_f64(vlog_exact_f64(u, x - (u - 1.0)), x);
+    v_f64 u = x + 1.0, y = vcopysign_f64(vlog_exact_f64(u, x, vset1_i64(-1)), x);
     return VM_RARELY(f64, vany_i64(vbeyond_f64(u, 0x4340000000000000)), y, vlog1p_rare_f64(x));
 }
 #endif
