@@ -344,8 +344,10 @@ class VectorBody:
             self.add(f"{{ const v_i64 at = {self.vector_of(s.index)}; const v_{tag} of = {text}; {each} }}")
         else:
             by = self.scalar(stride)
-            each = f"for (int l = 0; l < {lanes}; l++) at[l * {by}] = of[l];"
-            self.add(f"{{ {CTYPE[s.value.dtype]} *at = {pointer} + {start}; const v_{tag} of = {text}; {each} }}")
+            if self.partial:
+                self.add(f"vscatter_n_{tag}({pointer} + {start}, {by}, {text}, left);")
+            else:
+                self.add(f"vscatter_{tag}({pointer} + {start}, {by}, {text});")
 
     def lane_mask(self, dtype: str) -> str:
         bits = self.masks[dtype]

@@ -26,8 +26,7 @@
         return r.v;                                                                               \
     }                                                                                             \
     VM_INLINE void vscatter_##T(S *p, int64_t stride, v_##T x) {                                  \
-        vu_##T r = {x};                                                                           \
-        for (int i = 0; i < VM_LANES; i++) p[i * stride] = r.lane[i];                                   \
+        VM_JOIN(VM_SCATTERED_, VM_COUNT_##B)(T)                                                   \
     }                                                                                             \
     VM_INLINE void vscatter_n_##T(S *p, int64_t stride, v_##T x, int64_t n) {                     \
         vu_##T r = {x};                                                                           \
@@ -46,6 +45,11 @@
 #define VM_STRIDED_1(T) r.v = (v_##T){VM_EACH_LANE(VM_STRIDED_LANE)};
 #define VM_STRIDED_2(T) /* GCC would build a value of two registers in memory */ \
     r.p[0] = (vp_##T){VM_FIRST_LANES(VM_STRIDED_LANE)}, r.p[1] = (vp_##T){VM_LAST_LANES(VM_STRIDED_LANE)};
+#define VM_SCATTERED_LANE(i) p[i * stride] = x[i];
+#define VM_SCATTERED_FIRST(i) p[i * stride] = u.p[0][i];
+#define VM_SCATTERED_LAST(i) p[i * stride] = u.p[1][i - VM_LANES / 2];
+#define VM_SCATTERED_1(T) VM_EACH_LANE(VM_SCATTERED_LANE)
+#define VM_SCATTERED_2(T) const vu_##T u = {x}; VM_FIRST_LANES(VM_SCATTERED_FIRST) VM_LAST_LANES(VM_SCATTERED_LAST)
 #define VM_INDEXED_LANE(i) r.v[i] = p[index[i]];
 VM_ALL_TYPES(VM_DEFINE_MEMORY)
 #undef VM_DEFINE_MEMORY

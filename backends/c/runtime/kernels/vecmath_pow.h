@@ -62,10 +62,20 @@ VM_INLINE v_f64 vexp2_parts_f64(v_f64 high, v_f64 low) {
 }
 
 /* Where x or y is zero, negative or not finite; `r` elsewhere, and of the negative numbers |x|^y. */
-VM_OUTLINE v_f64 vpow_edges_f64(v_f64 x, v_f64 y, v_f64 r) {
+VM_INLINE v_f64 vpow_any_f64(v_f64 x, v_f64 y, v_f64 r) {
     const v_f64 size = vm_abs_f64(x), inf = vset1_f64(VM_INF_F64);
     const v_i64 plain = vgt_f64(size, vset1_f64(0.0)) & vlt_f64(size, inf) & vlt_f64(vm_abs_f64(y), inf);
     return vpow_rules_f64(x, y, vselect_f64(plain, r, vm_exp_f64(y * vm_log_f64(size))));
+}
+
+/* A register at a time: values of two would go through memory, not only where they are rare. */
+VM_OUTLINE vp_f64 vpow_edges_piece(vp_f64 x, vp_f64 y, vp_f64 r) {
+    const vu_f64 a = {.p = {x, x}}, b = {.p = {y, y}}, c = {.p = {r, r}};
+    return ((vu_f64){vpow_any_f64(a.v, b.v, c.v)}).p[0];
+}
+VM_INLINE v_f64 vpow_edges_f64(v_f64 x, v_f64 y, v_f64 r) {
+    const vu_f64 a = {x}, b = {y}, c = {r};
+    return ((vu_f64){.p = {vpow_edges_piece(a.p[0], b.p[0], c.p[0]), vpow_edges_piece(a.p[1], b.p[1], c.p[1])}}).v;
 }
 
 VM_INLINE v_f64 vm_pow_f64(v_f64 x, v_f64 y) {
