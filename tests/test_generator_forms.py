@@ -12,7 +12,7 @@ import symc
 import symc.tensor as T
 from symc.compiler.fusion.unit_order import UnitOrder
 from symc.loops.expr import parts
-from symc.loops.ir import For, Let, Step, walk
+from symc.loops.ir import For, If, Let, Step, walk
 
 pytestmark = needs_compiler
 SHAPES = [(1, 1), (0, 5), (5, 0), (7, 130), (33, 129), (513, 70), (9, 1100), (20_000, 65)]
@@ -339,6 +339,8 @@ def _loops_around(op, body, depth=0):
     for s in body:
         if isinstance(s, For):
             yield from _loops_around(op, s.body, depth + 1)
+        elif isinstance(s, If):
+            yield from _loops_around(op, s.body, depth)
         elif isinstance(s, Let):
             yield from (depth for e in parts(s.value) if e.op == op)
 

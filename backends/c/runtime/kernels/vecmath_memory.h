@@ -55,12 +55,12 @@ VM_ALL_TYPES(VM_DEFINE_MEMORY)
 #undef VM_DEFINE_MEMORY
 
 /* vfetch_T(p, k): asks for the lines that begin in the k-th vector from p on. */
-#define VM_LINE 64
-#define VM_DEFINE_FETCH(T, S, B, M)                                                       \
-    VM_INLINE void vfetch_##T(const S *p, int64_t k) {                                    \
-        const char *line = (const char *)p + k * (int64_t)sizeof(v_##T);                  \
-        if (k * (int64_t)sizeof(v_##T) % VM_LINE == 0) __builtin_prefetch(line);          \
-        if (sizeof(v_##T) > VM_LINE) __builtin_prefetch(line + VM_LINE);                  \
+#define VM_CACHE_LINE 64
+#define VM_DEFINE_FETCH(T, S, B, M)                                                         \
+    VM_INLINE void vfetch_##T(const S *p, int64_t k) {                                      \
+        const char *line = (const char *)p + k * (int64_t)sizeof(v_##T);                    \
+        if (k * (int64_t)sizeof(v_##T) % VM_CACHE_LINE == 0) __builtin_prefetch(line);      \
+        if (sizeof(v_##T) > VM_CACHE_LINE) __builtin_prefetch(line + VM_CACHE_LINE);        \
     }
 VM_ALL_TYPES(VM_DEFINE_FETCH)
 #undef VM_DEFINE_FETCH

@@ -187,6 +187,13 @@ INLINE int are_few(int64_t rows, int64_t cols, int64_t k)
 }
 #endif
 
+/* Elements of row `r` from column `c` on, of which terms are loaded for `some` lanes alone. */
+INLINE vec finished_lanes(vec x, const plain_rows *p, int64_t r, int64_t c, lane_mask some)
+{
+    vec term = p->of_columns ? load_lanes(p->terms + r * p->apart + c, some) : (vec){0} + p->terms[r];
+    return finished_by_columns(x, term, p);
+}
+
 void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
                    real *c, int64_t ldc, int accumulate, const plain_rows *end, const real *ahead)
 {
@@ -207,32 +214,15 @@ void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t
     }
 #endif
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
-    const int later = accumulate || (end && end->of_columns); /* terms are not readable over whole vectors */
-    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0, later ? NULL : end, ahead);
-    lane_mask last = first_lanes(cols - wide * VL);
-    if (end && end->of_columns) {
-        const plain_rows e = *end;
-        for (int64_t r = 0; r < rows; r++, c += ldc) {
-            const real *sum = whole + r * TILE_COLS, *terms = e.terms + r * e.apart;
-            if (wide)
-                store(c, finished_by_columns(accumulate ? load(c) + load(sum) : load(sum), load(terms), &e));
-            real *to = c + wide * VL;
-            vec rest = load(sum + wide * VL);
-            rest = accumulate ? load_lanes(to, last) + rest : rest;
-            store_lanes(to, finished_by_columns(rest, load_lanes(terms + wide * VL, last), &e), last);
+    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0, NULL, ahead);
+    const lane_mask all = first_lanes(VL), last = first_lanes(cols - wide * VL);
+    for (int64_t r = 0; r < rows; r++, c += ldc)
+        for (int v = 0; v <= wide; v++) { /* terms are not readable over whole vectors */
+            const lane_mask some = v < wide ? all : last;
+            vec x = load(whole + r * TILE_COLS + v * VL);
+            x = accumulate ? load_lanes(c + v * VL, some) + x : x;
+            store_lanes(c + v * VL, end ? finished_lanes(x, end, r, v * VL, some) : x, some);
         }
-        return;
-    }
-    const plain_rows *rest_end = accumulate ? end : NULL;
-    for (int64_t r = 0; r < rows; r++, c += ldc) {
-        const real *sum = whole + r * TILE_COLS;
-        row_end e = row_end_of(rest_end, r);
-        if (wide)
-            store(c, finished(accumulate ? load(c) + load(sum) : load(sum), e));
-        real *to = c + wide * VL;
-        vec rest = load(sum + wide * VL);
-        store_lanes(to, finished(accumulate ? load_lanes(to, last) + rest : rest, e), last);
-    }
 }
 
 /* ---- transposition ---- */
