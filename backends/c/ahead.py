@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from symc.loops.expr import ONE, Expr, call, coefficient, index, maximum, names_in, substituted, var
-from symc.loops.ir import Accumulate, For, Kernel, Let, Load
+from symc.loops.ir import For, Kernel, Let, Load
 from symc.loops.names import varying
+from symc_backends.c.bursts import is_reduction
 from symc_backends.c.lanes import is_affine
 
 __all__ = ["is_large", "rows_ahead"]
@@ -94,7 +95,7 @@ def _reads(rows: For, given: Collection[str]) -> Iterator[_Read]:
                 same.append(_Read(s, lanes, not same))
     for many in found.values():
         for _, reads in many:
-            later = [read for read in reads[1:] if _is_reduction(read.lanes)]
+            later = [read for read in reads[1:] if is_reduction(read.lanes)]
             chosen = later[-1] if later else reads[-1]
             loads = [s for s in chosen.lanes.body if isinstance(s, Load) and s.buffer == chosen.load.buffer]
             if len(loads) <= SEVERAL or chosen.load is loads[0]:
@@ -108,10 +109,6 @@ def _is_row(s: Load, lanes: For) -> bool:
     return step is not None and step.op == "const" and step.value == 1 and inside.isdisjoint(names_in(s.index))
 
 
-def _is_reduction(lanes: For) -> bool:
-    return any(isinstance(s, Accumulate) and lanes.index not in names_in(s.index) for s in lanes.body)
-
-
 def _distance(place: Expr, rows: For, read: _Read) -> Expr | None:
     """The distance; None if all rows have the same elements, or if others lie between them and rows are too few."""
     least = AHEAD // np.dtype(read.load.dtype).itemsize
@@ -120,11 +117,11 @@ def _distance(place: Expr, rows: For, read: _Read) -> Expr | None:
         return None
     inside = {rows.index, *(s.name for s in rows.body if isinstance(s, (Let, Load)))}
     if step is None or rows.index not in names_in(place) or not inside.isdisjoint(names_in(step) | names_in(length)):
-        return index(least) if _is_reduction(read.lanes) else None
+        return index(least) if is_reduction(read.lanes) else None
     many = maximum(call("floordiv", length + (least - 1), maximum(length, ONE)), ONE)
     following = many * step
     if not step.same(length):
         following = call("select", rows.extent >= many * WASTE, following, index(0))
     elif read.alone:
-        return index(least) if _is_reduction(read.lanes) else None
+        return index(least) if is_reduction(read.lanes) else None
     return call("select", length * np.dtype(read.load.dtype).itemsize > LONG, index(least), following)

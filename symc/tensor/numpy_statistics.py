@@ -82,13 +82,17 @@ def _between_neighbours(lines: Variable, q: Variable, skip: bool) -> Variable:
     return found if skip else ew.where(reductions.any(missing, axis=0), np.nan, found)
 
 
+def _fractions(q: Any) -> Any:
+    """Per cents as fractions."""
+    return ew.true_div(q, 100) if isinstance(q, Variable) else np.asarray(q) / 100
+
+
 def percentile(
     a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
     keepdims: Any = False,
 ) -> Variable:  # fmt: skip
     """Quantiles of ``q`` per cent."""
-    fractions = ew.true_div(q, 100) if isinstance(q, Variable) else np.asarray(q) / 100
-    return quantile(a, fractions, axis, out, overwrite_input, method, keepdims)
+    return quantile(a, _fractions(q), axis, out, overwrite_input, method, keepdims)
 
 
 def nanpercentile(
@@ -96,8 +100,7 @@ def nanpercentile(
     keepdims: Any = False,
 ) -> Variable:  # fmt: skip
     """Quantiles of ``q`` per cent of the elements that are not NaN."""
-    fractions = ew.true_div(q, 100) if isinstance(q, Variable) else np.asarray(q) / 100
-    return nanquantile(a, fractions, axis, out, overwrite_input, method, keepdims)
+    return nanquantile(a, _fractions(q), axis, out, overwrite_input, method, keepdims)
 
 
 def nanmedian(

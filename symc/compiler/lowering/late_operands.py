@@ -42,8 +42,8 @@ def late_operands_last(body: Sequence[Statement], states: Collection[str]) -> li
                     and earlier.value.op == s.value.op
                 ):
                     last, other = chains[before]
+                    del made[before]  # it is made here, behind what it reads now
                     made[before] = Let(before, call(s.value.op, other, others[0]))
-                    made[before] = made.pop(before)
                     others = [var(before, s.value.dtype)]
                     late.discard(before)
                 chains[name] = last, others[0]

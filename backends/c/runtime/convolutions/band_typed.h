@@ -1,6 +1,7 @@
 /* Padded copies of parts of images. See gather.h. Compiled once per element type. */
 #include "gather.h"
 
+#include "base/ahead.h"
 #include "base/lanes.h"
 
 static void extent(const int64_t *taps, int64_t count, int64_t *first, int64_t *span)
@@ -86,13 +87,6 @@ static void fill_row(const gather *g, const band_shape *shape, const real *from,
         take_phase(row + phase, g->step_w, shape->phase_length, to + phase * shape->phase_length);
 }
 
-/* Prefetches the same row of the next channel, too far for the hardware prefetcher. Harmless outside the array. */
-INLINE void prefetch_row(const real *row, int64_t count)
-{
-    for (int64_t i = 0; i < count; i += 64 / (int64_t)sizeof(real))
-        __builtin_prefetch(row + i);
-}
-
 /* The rows of one image: output rows [first, last). Returns the number of rows of the copy. */
 static int64_t fill_slab(const gather *g, const band_shape *shape, const real *plane, int64_t first, int64_t last,
                          int64_t col, real *row, real *to)
@@ -103,7 +97,8 @@ static int64_t fill_slab(const gather *g, const band_shape *shape, const real *p
             memset(to, 0, shape->row_length * sizeof(real));
         else
             fill_row(g, shape, plane + (top + i) * g->in_w, col, row, to);
-        prefetch_row(plane + (g->in_h + top + i) * g->in_w + col, shape->row_length);
+        /* The same row of the next channel: too far for the hardware prefetcher. */
+        fetch_elements(plane + (g->in_h + top + i) * g->in_w + col, shape->row_length);
     }
     return rows;
 }

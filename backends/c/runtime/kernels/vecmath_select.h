@@ -47,15 +47,14 @@
 #define VM_COMPARE_2(T, M, OP) VM_COMPARE_MANY(T, M, OP, 2)
 #define VM_DEFINE_COMPARE(NAME, OP, T, B, M) \
     VM_INLINE v_##M NAME##_##T(v_##T a, v_##T b) { VM_JOIN(VM_COMPARE_, VM_COUNT_##B)(T, M, OP) }
-#define VM_DEFINE_CHOICE(T, S, B, M)                                                \
+#define VM_DEFINE_COMPARISONS(T, S, B, M)                                           \
     VM_DEFINE_COMPARE(vlt, <, T, B, M)                                    \
     VM_DEFINE_COMPARE(vle, <=, T, B, M)                                    \
     VM_DEFINE_COMPARE(vgt, >, T, B, M)                                    \
     VM_DEFINE_COMPARE(vge, >=, T, B, M)                                    \
     VM_DEFINE_COMPARE(veq, ==, T, B, M)                                    \
     VM_DEFINE_COMPARE(vne, !=, T, B, M)
-VM_ALL_TYPES(VM_DEFINE_CHOICE)
-#undef VM_DEFINE_CHOICE
+VM_ALL_TYPES(VM_DEFINE_COMPARISONS)
 
 /* Sum, product, minimum and maximum of pieces and of whole values.  A NaN in either operand of an extremum wins, as
  * in numpy.minimum; for integers the test for it disappears. */

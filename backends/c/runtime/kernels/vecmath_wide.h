@@ -8,12 +8,7 @@
 #define VM_DEFINE_WIDE(T, S, B, M)                                                                  \
     VM_INLINE v_##T vload_##T(const S *p) { return *(const va_##T *)p; }                            \
     VM_INLINE void vstore_##T(S *p, v_##T x) { *(va_##T *)p = x; }                                  \
-    VM_DEFINE_COMPARE(vlt, <, T, B, M)                                                              \
-    VM_DEFINE_COMPARE(vle, <=, T, B, M)                                                             \
-    VM_DEFINE_COMPARE(vgt, >, T, B, M)                                                              \
-    VM_DEFINE_COMPARE(vge, >=, T, B, M)                                                             \
-    VM_DEFINE_COMPARE(veq, ==, T, B, M)                                                             \
-    VM_DEFINE_COMPARE(vne, !=, T, B, M)
+    VM_DEFINE_COMPARISONS(T, S, B, M)
 VM_WIDE_TYPES(VM_DEFINE_WIDE)
 #undef VM_DEFINE_WIDE
 
