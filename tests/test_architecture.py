@@ -296,6 +296,7 @@ NO_CASES = {
     "checked_length": "made by the compiler alone; tests/test_scattering.py compares programs with NumPy",
     "scatter_of": "likewise",
     "framed": "likewise; tests/test_framing.py",
+    "row_sums": "likewise; tests/test_row_sums.py",
     "carry_updates": "tells function which default updates to apply; changes no value",
 }
 """Records that no generated test builds directly, and why."""

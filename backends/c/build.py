@@ -62,9 +62,10 @@ _loader: Any = ffi.dlopen(None)
 
 
 def _opened(path: str) -> Any:
+    problem = _loader.dlerror  # found first: to look for a function clears the message
     handle = _loader.dlopen(path.encode(), ffi.RTLD_NOW)
     if not handle:
-        raise OSError(ffi.string(_loader.dlerror()).decode(errors="replace"))
+        raise OSError(ffi.string(problem()).decode(errors="replace"))
     return handle
 
 

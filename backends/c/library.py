@@ -111,8 +111,10 @@ def _files(part: str) -> Iterable[str]:
     return stems
 
 
+_TYPED = ("products", "convolutions", "pooling", "tables")
+
 PARTS = (
-    "core", *(f"{kind}_{of}" for kind in ("products", "convolutions", "pooling") for of in ("f32", "f64")), "matrices",
+    "core", *(f"{kind}_{of}" for kind in _TYPED for of in ("f32", "f64")), "matrices",
     *(f"sorting_{of}" for of in _SORTING),
 )  # fmt: skip
 
@@ -126,6 +128,8 @@ def part_of(symbol: str) -> str:
         return f"convolutions_{tag if tag in ('f32', 'f64') else 'f32'}"
     if name.startswith("pool2d_"):
         return f"pooling_{tag if tag in ('f32', 'f64') else 'f32'}"
+    if name == "row_sums":
+        return f"tables_{tag}"
     if name in ("sort", "argsort", "topk", "searchsorted", "digitize"):
         return next((f"sorting_{of}" for of, tags in _SORTING.items() if tag in tags), "core")
     return "matrices" if name in ROUTINES or symbol.startswith("symc_lapack_") else "core"

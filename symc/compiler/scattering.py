@@ -5,7 +5,8 @@ find the least and the greatest index, which may raise the error, and what reads
 from the end, and limits them to the range. So no index is outside of the memory even before the error is raised.
 
 The values and the indices of a scatter are often broadcasts, conversions of integers and such conversions of indices.
-If nothing else reads them, they are not stored: the loop of the scatter computes each element.
+If nothing else reads them, they are not stored: the loop of the scatter computes each element. Rows that are added to
+a large table of zeros become a call that sums the rows of each place, see ``symc.tensor.indices.row_sums``.
 
 A write of a part into a tensor that repeats a number, such as padding or the gradient of a slice, or of most of
 a tensor, such as the inner points of a grid, walks the memory of the result once, row by row, and computes what it
@@ -35,6 +36,7 @@ from symc.tensor.basic import constant
 from symc.tensor.broadcasting import expand
 from symc.tensor.checked import CHECKED_LENGTH
 from symc.tensor.indices.framing import FRAMED, padded_axis
+from symc.tensor.indices.row_sums import ROW_SUMS, are_row_sums
 from symc.tensor.indices.scatter_of import SCATTER_OF
 from symc.tensor.symbolic_dims import dim_value
 
@@ -174,11 +176,24 @@ def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, li
     """The scatter that computes what only it reads, and its inputs."""
     x, *outputs = node.inputs
     inside = _computed_inside(outputs, readers, MOST)
+    value, *indices = outputs
+    stored = not (value in inside and _is_free(value))
+    if stored and _is_zero(x) and are_row_sums(value, indices, x.type.shape, node.op):
+        attrs = {name: node.op[name] for name in ("axes", "place", "replace")}
+        return Op(ROW_SUMS, shape=x.type.shape, **attrs), outputs
     leaves = _leaves(outputs, inside)
     if not inside or any(base_of(v) is base_of(x) for v in leaves):  # the result may have the memory of x
         return node.op, list(node.inputs)
     attrs = {name: node.op[name] for name in ("axes", "place", "replace")}
     return Op(SCATTER_OF, made=_body(outputs, leaves), **attrs), [x, *leaves]
+
+
+def _is_zero(x: Variable) -> bool:
+    """Whether a tensor repeats the number zero."""
+    if not _repeats_a_number(x):
+        return False
+    number = x.owner.inputs[0]  # type: ignore[union-attr]
+    return isinstance(number, Constant) and not number.data.any()
 
 
 def _body(outputs: Sequence[Variable], leaves: Sequence[Variable]) -> Body:

@@ -236,6 +236,12 @@ def _pool_flops(*p: Expr) -> Expr:
     return named["N"] * named["OH"] * named["OW"] * named["win_h"] * named["win_w"]
 
 
+def _row_sums(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    table = _array(outputs[0], (p["rows"], p["columns"]))
+    table[...] = 0
+    np.add.at(table, inputs[1][: p["count"]], _array(inputs[0], (p["count"], p["columns"])))
+
+
 def _product_in_steps(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
     """Whether each thread multiplies its own rows in the steps of a loop, or all threads do so before it."""
     outputs[0][...] = p["rows"] > 1
@@ -273,6 +279,10 @@ CALLS: dict[str, CallSpec] = {
     "pool2d_forward": CallSpec(("Y",), ("X",), _POOL, _pool_forward, _pool_flops),
     "pool2d_backward": CallSpec(("dX",), ("X", "Y", "dY"), _POOL, _pool_backward, _pool_flops),
     "pool2d_max_grad_grad": CallSpec(("ddY",), ("X", "Y", "ddX"), _POOL, _pool_grad_grad, _pool_flops),
+    "row_sums": CallSpec(
+        ("table",), ("X", "places"), ("rows", "count", "columns"), _row_sums,
+        lambda rows, count, columns: count * columns,
+    ),
     "product_in_steps": CallSpec(
         ("yes",), (), ("rows", "steps", "N", "K", "itemsize"), _product_in_steps, lambda *p: index(0), tags=("u8",)
     ),

@@ -79,12 +79,12 @@ def loops_of_writes(
     choose elements of the last axis, there are no rows to write: threads have planes of their own, if there are any.
     They also have if an index array counts along an axis.
     """
-    x, place, count = node.inputs[0], node.op["place"], indices[0].ndim
+    place, count = node.op["place"], indices[0].ndim
     order = _order_of_writes(node)
     rows = len(shape) > place + count  # whether the last axis is written as a whole
     own = {place + a for i in indices if (a := _counted_axis(i)) is not None and not _is_one(shape[place + a])}
     inner = [k for k in range(place, place + count) if k not in own]
-    if ctx.machine.scatters and x.ndim - 1 in node.op["axes"]:
+    if ctx.machine.scatters and node.outputs[0].ndim - 1 in node.op["axes"]:
         loops = ctx.planes(shape, inner, write, order)
         length, each = shape[0] if shape else 1, dims.product(shape[1:])
     elif ctx.machine.scatters and own:

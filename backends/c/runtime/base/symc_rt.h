@@ -273,6 +273,13 @@ SYMC_API void symc_pool2d_blocks_u16(void *const *bufs, const int64_t *p); /* bu
 SYMC_API void symc_pool2d_max_grad_grad_f32(void *const *bufs, const int64_t *p);
 SYMC_API void symc_pool2d_max_grad_grad_f64(void *const *bufs, const int64_t *p);
 
+/* ---- tables ------------------------------------------------------------------------------------------------------ */
+
+/* Table (rows, columns) whose row r is the sum of those rows k of X (count, columns) with places[k] = r, int64 and at least
+ * 0 and less than rows; in the order of k. There are less than 2^31 rows.  p = {rows, count, columns} */
+SYMC_API void symc_row_sums_f32(void *const *bufs, const int64_t *p); /* bufs = {table, X, places} */
+SYMC_API void symc_row_sums_f64(void *const *bufs, const int64_t *p);
+
 /* ---- sorting ----------------------------------------------------------------------------------------------------- */
 
 /* Lines of n elements along an axis of an array (outer, n, inner), in ascending order; all sorts are stable. NaN is larger
