@@ -35,9 +35,9 @@ def given(rng, dtype, shape, of_indices, most=None):
 
 
 CASES = [
-    (TABLE, (1000,), None), (TABLE, (3000,), 0.7), (TABLE, (40, 31), 0.1), (TABLE, (5,), None), (TABLE, (0,), None),
-    ((300, 1030), (77,), 1.0), ((20_000, 16), (3000,), None), ((40_000, 7), (9000,), None), ((9, 5), (30,), None),
-    ((500, 9, 70), (213,), 0.2), ((3000, 0), (50,), None), ((280_000, 1), (40_000,), None), ((33_000, 8), (9000,), 0.2),
+    (TABLE, (1000,), None), (TABLE, (3000,), 0.7), (TABLE, (40, 31), 0.05), (TABLE, (1300,), 0.09), (TABLE, (5,), None),
+    (TABLE, (0,), None), ((300, 1030), (77,), 1.0), ((2500, 128), (3000,), None), ((40_000, 7), (9000,), None),
+    ((9, 5), (30,), None), ((500, 9, 70), (213,), 0.04), ((3000, 0), (50,), None), ((280_000, 1), (40_000,), None),
 ]  # fmt: skip
 """Tables that are large or not, few or many terms, one place with most of them, several axes of indices."""
 
@@ -50,9 +50,8 @@ def check(f, rng, dtype, shape, of_indices, most):
     np.testing.assert_allclose(found, want, rtol=0, atol=atol, err_msg=f"{shape} {of_indices}")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_rows_of_any_table(isa, dtype):
-    rng = np.random.default_rng(0)
+def test_rows_of_any_table(isa):
+    rng, dtype = np.random.default_rng(0), "float64" if isa == "" else "float32"
     with symc.config.change(isa=isa):
         functions = {}
         for shape, of_indices, most in CASES:
@@ -62,17 +61,18 @@ def test_rows_of_any_table(isa, dtype):
             check(functions[ranks], rng, dtype, shape, of_indices, most)
 
 
-@pytest.mark.parametrize("case", [0, 2, 3, 9, 10])
+@pytest.mark.parametrize("case", [2, 7, 10])
 def test_declared_shapes(case):
     shape, of_indices, most = CASES[case]
     f = gradient("float32", shape, of_indices, declared=True)
     check(f, np.random.default_rng(1), "float32", shape, of_indices, most)
 
 
-def test_terms_are_added_in_order_for_any_number_of_threads():
+@pytest.mark.parametrize("of_one", [0.05, 0.5])
+def test_terms_are_added_in_order_for_any_number_of_threads(of_one):
     rng = np.random.default_rng(1)
     f = gradient("float32", TABLE, (4000,))
-    args = given(rng, "float32", TABLE, (4000,), 0.5)
+    args = given(rng, "float32", TABLE, (4000,), of_one)
     with symc.config.change(threads=1):
         alone = f(*args)
     with symc.config.change(threads=2):
@@ -139,7 +139,7 @@ def test_where_it_is_chosen():
         f = gradient("float32", shape, (count,) * ranks, declared=True)
         return "row_sums_f32" in debugprint(f, stage="loops", file="str")
 
-    assert is_chosen(TABLE, 1000) and is_chosen(TABLE, 40, ranks=2)
-    assert not is_chosen(TABLE, 20)  # most rows are zero
-    assert not is_chosen((100, 131), 1000) and not is_chosen((280_000, 1), 40_000)
+    assert is_chosen(TABLE, 1000) and is_chosen(TABLE, 30, ranks=2)
+    assert not is_chosen(TABLE, 500)  # most rows are zero
+    assert not is_chosen((100, 131), 1000) and not is_chosen((9_000, 100), 9_000)
     assert row_sums.LEAST_TABLE < TABLE[0] * TABLE[1]

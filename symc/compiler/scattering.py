@@ -176,15 +176,14 @@ def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, li
     """The scatter that computes what only it reads, and its inputs."""
     x, *outputs = node.inputs
     inside = _computed_inside(outputs, readers, MOST)
+    attrs = {name: node.op[name] for name in ("axes", "place", "replace")}
     value, *indices = outputs
-    stored = not (value in inside and _is_free(value))
-    if stored and _is_zero(x) and are_row_sums(value, indices, x.type.shape, node.op):
-        attrs = {name: node.op[name] for name in ("axes", "place", "replace")}
-        return Op(ROW_SUMS, shape=x.type.shape, **attrs), outputs
+    if _is_zero(x) and not _repeats_a_number(value) and are_row_sums(value, indices, x.type.shape, node.op):
+        leaves = _leaves(outputs, inside - {value})
+        return Op(ROW_SUMS, made=_body(outputs, leaves), shape=x.type.shape, **attrs), leaves
     leaves = _leaves(outputs, inside)
     if not inside or any(base_of(v) is base_of(x) for v in leaves):  # the result may have the memory of x
         return node.op, list(node.inputs)
-    attrs = {name: node.op[name] for name in ("axes", "place", "replace")}
     return Op(SCATTER_OF, made=_body(outputs, leaves), **attrs), [x, *leaves]
 
 

@@ -3,7 +3,8 @@
 It is the gradient of reading rows of a table, such as those of an embedding. A scatter clears the table, and adds row
 after row of the value somewhere to it: a large table is in memory, and each of these rows is moved from there and back.
 Instead, ``row_sums`` of the run-time library finds out which rows of the value go where, and sums those of one place
-together. Where the shapes are known in a call alone, and where it pays for large tables, there are both.
+together. Where the shapes are known in a call alone, there are both: the call is chosen for large tables with about as
+many terms.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Apply, Variable, dims
+from symc.graph.body import Body
+from symc.graph.evaluate import evaluate_body
 from symc.graph.op import Loops, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, const, logical_and
 from symc.loops.ir import SUM_TERMS, Accumulate, Call, If, Statement, Store
 from symc.loops.routines import suffix
 from symc.tensor.indices.elements import loops_of_writes
+from symc.tensor.indices.scatter_of import Elements
 
 __all__ = ["ROW_SUMS", "are_row_sums"]
 
-LEAST_COLUMNS = 8
-"""The least number of columns: shorter rows are scattered one behind the other in the time that sorting takes."""
+LEAST_ROW = 512
+"""The least number of bytes of a row: shorter ones are scattered in the time that sorting takes."""
 LEAST_TABLE = 1 << 18
 """The least number of elements of a table: smaller ones stay in the cache."""
-FEWEST = 8
+FEWEST = 4
 """The result has at most this many times as many rows as the value: of fewer terms, most rows get none."""
 MOST = 1 << 31
 """There are fewer rows than this."""
@@ -39,14 +43,16 @@ def are_row_sums(value: Variable, indices: Sequence[Variable], shape: Sequence[d
         return False
     if value.dtype not in SUM_TERMS:
         return False
-    return all(least <= most for least, most in _limits(shape, indices[0]) if type(least) is type(most) is int)
+    return all(
+        least <= most for least, most in _limits(shape, value.dtype, indices[0]) if type(least) is type(most) is int
+    )
 
 
-def _limits(shape: Sequence[dims.Dim], i: Variable) -> list[tuple[dims.Dim, dims.Dim]]:
+def _limits(shape: Sequence[dims.Dim], dtype: str, i: Variable) -> list[tuple[dims.Dim, dims.Dim]]:
     """Pairs of dims: it is faster if the second one of each is not the smaller one."""
     rows, columns, terms = shape[0], dims.product(shape[1:]), dims.product(i.type.shape)
     return [
-        (LEAST_COLUMNS, columns),
+        (LEAST_ROW // np.dtype(dtype).itemsize, columns),
         (LEAST_TABLE, dims.mul(rows, columns)),
         (rows, dims.mul(FEWEST, terms)),
         (rows, MOST - 1),
@@ -54,48 +60,71 @@ def _limits(shape: Sequence[dims.Dim], i: Variable) -> list[tuple[dims.Dim, dims
     ]
 
 
-def _numpy(op: Op, value: np.ndarray, i: np.ndarray) -> np.ndarray:
+def _numpy(op: Op, *operands: np.ndarray) -> np.ndarray:
+    body: Body = op["made"]
+    value, i = evaluate_body(body, operands)
     out = np.zeros(op["shape"], value.dtype)
     np.add.at(out, i, value)
     return out
 
 
 def _build(node: Apply, ctx: Any) -> list[Statement]:
-    value, i = node.inputs
+    value, i = node.op["made"].outputs
+    elements = Elements(node.op["made"], ctx, 0)
+    scattered = _scattered(node, ctx, elements)
+    places, store = _places(i, ctx, elements)
+    if places is None:
+        return [*elements.ahead, *scattered]
     shape = node.op["shape"]
     counts = [ctx.size(n) for n in (shape[0], dims.product(i.type.shape), dims.product(shape[1:]))]
-    name = f"row_sums_{suffix(value.dtype)}"
-    sums = Call(name, (ctx.output(), ctx.input(0), ctx.input(1)), tuple(counts))
-    worth = logical_and(*(ctx.size(least) <= ctx.size(most) for least, most in _limits(shape, i)))
+    buffers = ctx.output(), ctx.input(elements.numbers[value]), places
+    summed = *store, Call(f"row_sums_{suffix(value.dtype)}", buffers, tuple(counts))
+    worth = logical_and(*(ctx.size(least) <= ctx.size(most) for least, most in _limits(shape, value.dtype, i)))
     if worth is None:
-        return [sums]
-    return [If(worth, (sums,)), If(call("not", worth), tuple(_scatter(node, ctx)))]
+        return [*elements.ahead, *summed]
+    return [*elements.ahead, If(worth, summed), If(call("not", worth), tuple(scattered))]
 
 
-def _scatter(node: Apply, ctx: Any) -> list[Statement]:
+def _places(i: Variable, ctx: Any, elements: Elements) -> tuple[str | None, list[Statement]]:
+    """The buffer of the places, None if there can be none, and the statements that compute and store them there."""
+    if i in elements.numbers:
+        return ctx.input(elements.numbers[i]), []
+    table = ctx.tables("int64", i.type.shape)
+    if table is None:
+        return None, []
+    elements.forget()
+
+    def store(at: list[Expr], inside: list[Statement]) -> None:
+        inside.append(Store(table, ctx.flat(i, at), elements.element(i, at, inside)))
+
+    return table, [ctx.nest(i.type.shape, store, simd=True)]
+
+
+def _scattered(node: Apply, ctx: Any, elements: Elements) -> list[Statement]:
     """The statements that clear the result, and add one row after another."""
-    value, i = node.inputs
-    shape, count = node.op["shape"], i.ndim
+    value, i = node.op["made"].outputs
+    count, output = i.ndim, ctx.output()
     zero = const(0, value.dtype)
-    clear = ctx.blocks(ctx.size(dims.product(shape)), lambda at: [Store(ctx.output(), at, zero)])
+    clear = ctx.blocks(ctx.size(dims.product(node.op["shape"])), lambda at: [Store(output, at, zero)])
     row: list[Expr] = []
 
     def position(at: Sequence[Expr], inside: list[Statement]) -> None:
-        row[:] = [ctx.load(inside, 1, at[:count])]
+        row[:] = [elements.element(i, at[:count], inside)]
 
     def add(at: list[Expr], inside: list[Statement]) -> None:
         if not row:
             position(at, inside)
         place = ctx.flat(node.outputs[0], [*row, *at[count:]])
-        inside.append(Accumulate(ctx.output(), place, ctx.load(inside, 0, at), "add"))
+        inside.append(Accumulate(output, place, elements.element(value, at, inside), "add"))
 
     return [clear, *loops_of_writes(node, ctx, value.type.shape, [i], add, position)]
 
 
 ROW_SUMS: Record = record(
     "row_sums",
-    infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
+    infer=lambda op, inputs: TensorType(op["made"].outputs[0].dtype, op["shape"]),
     numpy=_numpy,
     lower=Loops(_build),
 )
-"""``SCATTER`` into zeros of this ``shape``, along the first axis, of rows that are added."""
+"""``SCATTER`` into zeros of this ``shape``, along the first axis. The attribute ``made`` returns the rows, which are
+one of the inputs, and computes their places."""

@@ -64,7 +64,7 @@ INLINE void sum_block(int count, int filters, int64_t n, const tap *list, const 
         vec wk[2] = {load(w), load(w + (filters - 1) * weight_step)};
         UNROLL
         for (int i = 0; i < count; i++) {
-            vec x = load(p + i * in_step);
+            vec x = in_register(load(p + i * in_step));
             UNROLL
             for (int f = 0; f < filters; f++)
                 sum[f][i] += wk[f] * x;
@@ -112,14 +112,12 @@ static sum_kernel *const kernels[PIXELS][2] = {
 static void sum_rows(int64_t filters, int64_t in_step, int64_t count, int64_t n, const tap *list, const real *from,
                      const real *weights, int64_t weight_step, real *to, int64_t out_step, int64_t out_plane)
 {
-    for (; filters > 0; filters -= 2, weights += 2 * weight_step, to += 2 * out_plane) {
-        int pair = filters > 1;
-        int64_t blocks = ceil_div(count, pair ? PAIR_PIXELS : PIXELS);
-        for (int64_t i = 0; i < blocks; i++) {
-            int64_t first = i * count / blocks, pixels = (i + 1) * count / blocks - first;
-            kernels[pixels - 1][pair](n, list, from + first * in_step, in_step, weights, weight_step, to + first * out_step,
-                                      out_step, out_plane);
-        }
+    int64_t blocks = ceil_div(count, filters > 1 ? PAIR_PIXELS : PIXELS);
+    for (int64_t i = 0; i < blocks; i++) {
+        int64_t first = i * count / blocks, pixels = (i + 1) * count / blocks - first;
+        for (int64_t f = 0; f < filters; f += 2) /* while the pixels are in the first level cache */
+            kernels[pixels - 1][f + 1 < filters](n, list, from + first * in_step, in_step, weights + f * weight_step, weight_step,
+                                                 to + f * out_plane + first * out_step, out_step, out_plane);
     }
 }
 

@@ -275,7 +275,7 @@ INLINE void sum_weights(int filters, int taps, const lanes *z, const real *windo
                 g[f] = load(dy + f * plane);
             UNROLL
             for (int t = 0; t < taps; t++) {
-                vec value = load(from[t] + x * step);
+                vec value = in_register(load(from[t] + x * step));
                 UNROLL
                 for (int f = 0; f < filters; f++)
                     sum[f][t] += g[f] * value;

@@ -10,9 +10,11 @@
 enum {
     TERMS = sizeof(real) == 4 ? 32 : 512, /* SUM_TERMS of symc/loops/ir.py: terms of a sum before it is added to a double */
     VECS = VEC_BYTES == 64 ? 16 : 8,      /* vectors that are summed at once */
-    PIECE = VECS * VL,                    /* columns of a row that threads share, if most terms go to few rows */
+    PIECE = VECS * VL,
     ROWS_AHEAD = 4,                       /* rows between the one that is added and the one that is fetched */
-    CHUNK = 1 << 16                       /* elements that a thread adds before it takes more rows */
+    CHUNK = 1 << 16,                      /* elements that a thread adds before it takes more rows */
+    SAMPLES = 64, OFTEN = 8,              /* rows of which so many of so many terms are few rows */
+    LEAST_SHARE = 64                      /* the least number of columns that a thread adds, in place of rows */
 };
 
 typedef struct {
@@ -21,8 +23,7 @@ typedef struct {
     const int64_t *places;
     real *table;
     int32_t *starts, *order; /* the terms of row r: order[starts[r]] .. order[starts[r + 1] - 1] */
-    int64_t most;            /* the largest number of terms of a row */
-    int64_t pieces;          /* of a row, each of which is a task */
+    int unequal;             /* whether many of the terms go to few rows */
     int past;                /* whether results are stored past the caches */
 } sums;
 
@@ -34,18 +35,55 @@ static void sort_terms(void *arg, int64_t begin, int64_t end)
     if (begin >= end)
         return;
     memset(v->starts, 0, (v->rows + 2) * sizeof *v->starts);
-    int32_t *counts = v->starts + 2, total = 0, most = 0;
+    int32_t *counts = v->starts + 2, total = 0;
     for (int64_t k = 0; k < v->count; k++)
         counts[v->places[k]]++;
-    for (int64_t r = 0; r < v->rows; r++) {
-        most = counts[r] > most ? counts[r] : most;
-        total += counts[r];
-        counts[r] = total;
-    }
+    for (int64_t r = 0; r < v->rows; r++)
+        counts[r] = total += counts[r];
     int32_t *next = v->starts + 1; /* where the next term of a row goes, in the end where the next row begins */
     for (int64_t k = 0; k < v->count; k++)
         v->order[next[v->places[k]]++] = (int32_t)k;
-    v->most = most;
+}
+
+/* ---- few rows with many terms ---- */
+
+/* Their rows stay in the cache, and one thread would be busy with one of them for long. */
+static int are_unequal(const sums *v)
+{
+    for (int64_t i = 0; i < SAMPLES && v->count >= SAMPLES; i++) {
+        int64_t same = 0;
+        for (int64_t j = 0; j < SAMPLES; j++)
+            same += v->places[j * v->count / SAMPLES] == v->places[i * v->count / SAMPLES];
+        if (same >= OFTEN)
+            return 1;
+    }
+    return 0;
+}
+
+static void clear_rows(void *arg, int64_t begin, int64_t end)
+{
+    const sums *v = arg;
+    real *to = v->table + begin * v->columns, *last = v->table + end * v->columns;
+    for (; to + VL <= last; to += VL)
+        store(to, (vec){0});
+    for (; to < last; to++)
+        *to = 0;
+}
+
+/* Adds columns [begin, end) of one row after another. */
+static void add_columns(void *arg, int64_t begin, int64_t end)
+{
+    const sums *v = arg;
+    for (int64_t k = 0; k < v->count && begin < end; k++) {
+        const real *x = v->values + k * v->columns;
+        real *to = v->table + v->places[k] * v->columns;
+        fetch_elements(v->table + v->places[smaller(k + 2 * ROWS_AHEAD, v->count - 1)] * v->columns + begin, end - begin);
+        int64_t c = begin;
+        for (; c + VL <= end; c += VL)
+            store(to + c, load(to + c) + load(x + c));
+        for (; c < end; c++)
+            to[c] += x[c];
+    }
 }
 
 /* ---- one row ---- */
@@ -104,14 +142,14 @@ INLINE void sum_vectors(const sums *v, int vecs, int partial, lane_mask some, in
     }
 }
 
-/* Columns `column` .. `stop` - 1 of a row. */
-static void sum_columns(const sums *v, int64_t row, int64_t column, int64_t stop)
+static void sum_columns(const sums *v, int64_t row)
 {
+    int64_t column = 0, stop = v->columns;
     const lane_mask none = first_lanes(0);
     int64_t first = v->starts[row], last = v->starts[row + 1];
     real *to = v->table + row * v->columns;
     if (first == last && !v->past) {
-        memset(to + column, 0, (stop - column) * sizeof(real));
+        memset(to, 0, stop * sizeof(real));
         return;
     }
     for (; column + VECS * VL <= stop; column += VECS * VL)
@@ -127,12 +165,19 @@ static void sum_columns(const sums *v, int64_t row, int64_t column, int64_t stop
 static void sum_rows(void *arg, int64_t begin, int64_t end)
 {
     const sums *v = arg;
-    for (int64_t i = begin; i < end; i++) {
-        int64_t row = i / v->pieces, piece = i % v->pieces;
-        sum_columns(v, row, piece * PIECE, v->pieces > 1 ? smaller(v->columns, (piece + 1) * PIECE) : v->columns);
-    }
+    for (int64_t row = begin; row < end; row++)
+        sum_columns(v, row);
     if (v->past)
         finish_stream();
+}
+
+/* Reads the places, and sorts the terms unless they are unequal. */
+static void examine(void *arg, int64_t begin, int64_t end)
+{
+    sums *v = arg;
+    v->unequal = begin < end && are_unequal(v);
+    if (!v->unequal)
+        sort_terms(v, begin, end);
 }
 
 void FN(symc_row_sums)(void *const *bufs, const int64_t *p)
@@ -140,10 +185,13 @@ void FN(symc_row_sums)(void *const *bufs, const int64_t *p)
     sums v = {.rows = p[0], .count = p[1], .columns = p[2], .table = bufs[0], .values = bufs[1], .places = bufs[2]};
     if (v.rows * v.columns <= 0)
         return;
-    symc_parallel(sort_terms, &v, 1, 1);
+    symc_parallel(examine, &v, 1, 1);
+    if (v.unequal) {
+        symc_parallel(clear_rows, &v, v.rows, larger(1, CHUNK / v.columns));
+        symc_parallel(add_columns, &v, v.columns, larger(LEAST_SHARE, ceil_div(v.columns, symc_num_threads())));
+        return;
+    }
     v.past = are_uncached(v.rows * v.columns) &&
              may_stream(v.table, v.columns, v.rows * v.columns * (int64_t)sizeof(real));
-    v.pieces = v.most > v.count / 8 ? ceil_div(v.columns, PIECE) : 1; /* so few rows may keep one thread busy for long */
-    int64_t each = v.columns * (2 + v.count / v.rows) / v.pieces;
-    symc_parallel(sum_rows, &v, v.rows * v.pieces, larger(1, CHUNK / larger(1, each)));
+    symc_parallel(sum_rows, &v, v.rows, larger(1, CHUNK / (v.columns * (2 + v.count / v.rows))));
 }
