@@ -175,6 +175,8 @@ class VectorBody:
             return self._half(v, source, e.dtype)
         if source.dtype == "bool":
             mask = self.vector(v, "bool", self.masks[e.dtype])
+            if e.dtype in ("float32", "float64"):
+                return Value(f"vones_{self.tags[e.dtype]}({mask})", True)
             return Value(f"vcast_{self.masks[e.dtype]}_{self.tags[e.dtype]}({mask} & 1)", True)
         return Value(f"vcast_{self.tags[source.dtype]}_{self.tags[e.dtype]}({v.text})", True)
 

@@ -34,7 +34,7 @@ static inline int32_t sx_apart(int64_t a, int64_t b) {
 #define SX_SIGNED(T, S, LOW)                                                              \
     SX_EXTREMA(T, S)                                                                      \
     static inline S sx_abs_##T(S a) { return a < 0 ? (S)-a : a; }                         \
-    VM_INLINE v_##T vx_abs_##T(v_##T a) { return vselect_##T(vlt_##T(a, a - a), -a, a); } \
+    VM_INLINE v_##T vx_abs_##T(v_##T a) { return vmax_##T(a, -a); }                       \
     static inline S sx_floordiv_##T(S a, S b) {                                           \
         if (b == 0) return 0;                                                             \
         if (b == -1) return (S)-a;                                                        \

@@ -1,87 +1,132 @@
-/* Transposition of blocks of VM_LANES x VM_LANES elements of 32 bits, and every second to fourth one, in registers. */
+/* Transposition of blocks of VM_LANES x VM_LANES elements, and every second to fourth one, in registers. */
 #ifndef SYMC_TURN_H
 #define SYMC_TURN_H
 
 #include "vecmath_values.h"
 
-/* Two rows, d apart, exchange the lanes in which bit d of the lane number and of the row number differ. */
-#define VM_TURN_LOW(d, i) (((i) & (d)) ? VM_LANES + (i) - (d) : (i))
-#define VM_TURN_HIGH(d, i) (((i) & (d)) ? VM_LANES + (i) : (i) + (d))
+/* Two rows of w lanes, d apart, exchange the lanes in which bit d of the lane number and of the row number differ. */
+#define VM_TURN_LOW(w, d, i) (((i) & (d)) ? (w) + (i) - (d) : (i))
+#define VM_TURN_HIGH(w, d, i) (((i) & (d)) ? (w) + (i) : (i) + (d))
 #if defined(__clang__)
-#define VM_TURN_LANES(a, b, S) __builtin_shufflevector(a, b VM_EACH_LANE(S))
-#define VM_TURN_LOW_8(i) , VM_TURN_LOW(8, i)
-#define VM_TURN_LOW_4(i) , VM_TURN_LOW(4, i)
-#define VM_TURN_LOW_2(i) , VM_TURN_LOW(2, i)
-#define VM_TURN_LOW_1(i) , VM_TURN_LOW(1, i)
-#define VM_TURN_HIGH_8(i) , VM_TURN_HIGH(8, i)
-#define VM_TURN_HIGH_4(i) , VM_TURN_HIGH(4, i)
-#define VM_TURN_HIGH_2(i) , VM_TURN_HIGH(2, i)
-#define VM_TURN_HIGH_1(i) , VM_TURN_HIGH(1, i)
+#define VM_LISTED(i) , i
+#define VM_SHUFFLE(a, b, EACH, S) __builtin_shufflevector(a, b EACH(S))
 #else
-#define VM_TURN_LANES(a, b, S) __builtin_shuffle(a, b, (v_i32){VM_EACH_LANE(S)})
-#define VM_TURN_LOW_8(i) VM_TURN_LOW(8, i),
-#define VM_TURN_LOW_4(i) VM_TURN_LOW(4, i),
-#define VM_TURN_LOW_2(i) VM_TURN_LOW(2, i),
-#define VM_TURN_LOW_1(i) VM_TURN_LOW(1, i),
-#define VM_TURN_HIGH_8(i) VM_TURN_HIGH(8, i),
-#define VM_TURN_HIGH_4(i) VM_TURN_HIGH(4, i),
-#define VM_TURN_HIGH_2(i) VM_TURN_HIGH(2, i),
-#define VM_TURN_HIGH_1(i) VM_TURN_HIGH(1, i),
+#define VM_LISTED(i) i,
+#define VM_SHUFFLE(a, b, EACH, S) __builtin_shuffle(a, b, (__typeof__(a)){EACH(S)})
 #endif
-#define VM_TURN_PAIR(d, k)                                                                \
-    if (!((k) & (d))) {                                                                  \
-        const v_i32 a = r[k], b = r[(k) | (d)];                                          \
-        r[k] = VM_TURN_LANES(a, b, VM_TURN_LOW_##d);                                     \
-        r[(k) | (d)] = VM_TURN_LANES(a, b, VM_TURN_HIGH_##d);                            \
+#define VM_TURN_LANES(a, b, S) VM_SHUFFLE(a, b, VM_EACH_LANE, S)
+#define VM_TURN_LOW_8(i) VM_LISTED(VM_TURN_LOW(VM_LANES, 8, i))
+#define VM_TURN_LOW_4(i) VM_LISTED(VM_TURN_LOW(VM_LANES, 4, i))
+#define VM_TURN_LOW_2(i) VM_LISTED(VM_TURN_LOW(VM_LANES, 2, i))
+#define VM_TURN_LOW_1(i) VM_LISTED(VM_TURN_LOW(VM_LANES, 1, i))
+#define VM_TURN_HIGH_8(i) VM_LISTED(VM_TURN_HIGH(VM_LANES, 8, i))
+#define VM_TURN_HIGH_4(i) VM_LISTED(VM_TURN_HIGH(VM_LANES, 4, i))
+#define VM_TURN_HIGH_2(i) VM_LISTED(VM_TURN_HIGH(VM_LANES, 2, i))
+#define VM_TURN_HIGH_1(i) VM_LISTED(VM_TURN_HIGH(VM_LANES, 1, i))
+#define VM_TURN_HALF_LOW_4(i) VM_LISTED(VM_TURN_LOW(VM_LANES / 2, 4, i))
+#define VM_TURN_HALF_LOW_2(i) VM_LISTED(VM_TURN_LOW(VM_LANES / 2, 2, i))
+#define VM_TURN_HALF_LOW_1(i) VM_LISTED(VM_TURN_LOW(VM_LANES / 2, 1, i))
+#define VM_TURN_HALF_HIGH_4(i) VM_LISTED(VM_TURN_HIGH(VM_LANES / 2, 4, i))
+#define VM_TURN_HALF_HIGH_2(i) VM_LISTED(VM_TURN_HIGH(VM_LANES / 2, 2, i))
+#define VM_TURN_HALF_HIGH_1(i) VM_LISTED(VM_TURN_HIGH(VM_LANES / 2, 1, i))
+#define VM_TURN_PAIR(EACH, LOW, HIGH, d, k)                     \
+    if (!((k) & (d))) {                                         \
+        const __typeof__(r[0]) a = r[k], b = r[(k) | (d)];      \
+        r[k] = VM_SHUFFLE(a, b, EACH, LOW);                     \
+        r[(k) | (d)] = VM_SHUFFLE(a, b, EACH, HIGH);            \
     }
-#define VM_TURN_PAIR_8(k) VM_TURN_PAIR(8, k)
-#define VM_TURN_PAIR_4(k) VM_TURN_PAIR(4, k)
-#define VM_TURN_PAIR_2(k) VM_TURN_PAIR(2, k)
-#define VM_TURN_PAIR_1(k) VM_TURN_PAIR(1, k)
-#define VM_TURN_LOAD(k) r[k] = vload_i32(p + (k) * stride);
-#define VM_TURN_STORE(k) vstore_i32(to + (k) * ld, r[k]);
+#define VM_TURN_PAIR_8(k) VM_TURN_PAIR(VM_EACH_LANE, VM_TURN_LOW_8, VM_TURN_HIGH_8, 8, k)
+#define VM_TURN_PAIR_4(k) VM_TURN_PAIR(VM_EACH_LANE, VM_TURN_LOW_4, VM_TURN_HIGH_4, 4, k)
+#define VM_TURN_PAIR_2(k) VM_TURN_PAIR(VM_EACH_LANE, VM_TURN_LOW_2, VM_TURN_HIGH_2, 2, k)
+#define VM_TURN_PAIR_1(k) VM_TURN_PAIR(VM_EACH_LANE, VM_TURN_LOW_1, VM_TURN_HIGH_1, 1, k)
+#define VM_TURN_HALF_PAIR_4(k) VM_TURN_PAIR(VM_FIRST_LANES, VM_TURN_HALF_LOW_4, VM_TURN_HALF_HIGH_4, 4, k)
+#define VM_TURN_HALF_PAIR_2(k) VM_TURN_PAIR(VM_FIRST_LANES, VM_TURN_HALF_LOW_2, VM_TURN_HALF_HIGH_2, 2, k)
+#define VM_TURN_HALF_PAIR_1(k) VM_TURN_PAIR(VM_FIRST_LANES, VM_TURN_HALF_LOW_1, VM_TURN_HALF_HIGH_1, 1, k)
 
-/* VM_EACH_LANE, which a macro with lanes of its own cannot expand. */
+/* VM_EACH_LANE and VM_FIRST_LANES, which a macro with lanes of its own cannot expand; and the exchanges of all rows. */
 #if VM_LANES == 16
-#define VM_TURN_ROWS(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7) S(8) S(9) S(10) S(11) S(12) S(13) S(14) S(15)
+#define VM_TURN_HALF(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7)
+#define VM_TURN_ROWS(S) VM_TURN_HALF(S) S(8) S(9) S(10) S(11) S(12) S(13) S(14) S(15)
+#define VM_TURN_FAR_PAIRS VM_TURN_ROWS(VM_TURN_PAIR_8) VM_TURN_ROWS(VM_TURN_PAIR_4)
+#define VM_TURN_FAR_HALF_PAIRS VM_TURN_HALF(VM_TURN_HALF_PAIR_4) VM_TURN_HALF(VM_TURN_HALF_PAIR_2)
 #elif VM_LANES == 8
-#define VM_TURN_ROWS(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7)
+#define VM_TURN_HALF(S) S(0) S(1) S(2) S(3)
+#define VM_TURN_ROWS(S) VM_TURN_HALF(S) S(4) S(5) S(6) S(7)
+#define VM_TURN_FAR_PAIRS VM_TURN_ROWS(VM_TURN_PAIR_4)
+#define VM_TURN_FAR_HALF_PAIRS VM_TURN_HALF(VM_TURN_HALF_PAIR_2)
 #else
-#define VM_TURN_ROWS(S) S(0) S(1) S(2) S(3)
+#define VM_TURN_HALF(S) S(0) S(1)
+#define VM_TURN_ROWS(S) VM_TURN_HALF(S) S(2) S(3)
+#define VM_TURN_FAR_PAIRS
+#define VM_TURN_FAR_HALF_PAIRS
 #endif
+#define VM_TURN_LOAD(k) __builtin_memcpy(&r[k], p + (k) * stride, sizeof r[k]);
+#define VM_TURN_STORE(k) __builtin_memcpy(to + (k) * ld, &r[k], sizeof r[k]);
 
 /* Row c of `to` is the column c of the rows p, p + stride, p + 2 * stride, ...  Written out, so that the rows are
- * registers. */
-VM_INLINE void vturn_to_i32(int32_t *to, int64_t ld, const int32_t *p, int64_t stride) {
-    v_i32 r[VM_LANES];
-    VM_TURN_ROWS(VM_TURN_LOAD)
-#if VM_LANES == 16
-    VM_TURN_ROWS(VM_TURN_PAIR_8)
-#endif
-#if VM_LANES >= 8
-    VM_TURN_ROWS(VM_TURN_PAIR_4)
-#endif
-    VM_TURN_ROWS(VM_TURN_PAIR_2)
-    VM_TURN_ROWS(VM_TURN_PAIR_1)
-    VM_TURN_ROWS(VM_TURN_STORE)
-}
-VM_OUTLINE void vturn_i32(v_i32 *t, const int32_t *p, int64_t stride) { vturn_to_i32((int32_t *)t, VM_LANES, p, stride); }
-
-/* The same for types of any size, element by element: lines of memory are read whole, which is what counts. */
-#define VM_DEFINE_TURN(T, S, B, M)                                                         \
-    VM_INLINE void vturn_to_any_##T(S *to, int64_t ld, const S *p, int64_t stride) {       \
-        for (int k = 0; k < VM_LANES; k++)                                                 \
-            for (int c = 0; c < VM_LANES; c++) to[c * ld + k] = p[k * stride + c];         \
-    }                                                                                      \
-    VM_OUTLINE void vturn_any_##T(v_##T *t, const S *p, int64_t stride) {                  \
-        vturn_to_any_##T((S *)t, VM_LANES, p, stride);                                     \
+ * registers.  Rows of 64-bit elements are two registers: a block has four blocks of registers. */
+#define VM_DEFINE_TURN_WHOLE(T, S)                                                         \
+    VM_INLINE void vturn_to_##T(S *to, int64_t ld, const S *p, int64_t stride) {           \
+        v_##T r[VM_LANES];                                                                 \
+        VM_TURN_ROWS(VM_TURN_LOAD)                                                         \
+        VM_TURN_FAR_PAIRS VM_TURN_ROWS(VM_TURN_PAIR_2) VM_TURN_ROWS(VM_TURN_PAIR_1)        \
+        VM_TURN_ROWS(VM_TURN_STORE)                                                        \
     }
-VM_ALL_TYPES(VM_DEFINE_TURN)
-#undef VM_DEFINE_TURN
+#define VM_DEFINE_TURN_HALVES(T, S)                                                        \
+    VM_INLINE void vturn_part_##T(S *to, int64_t ld, const S *p, int64_t stride) {         \
+        vp_##T r[VM_LANES / 2];                                                            \
+        VM_TURN_HALF(VM_TURN_LOAD)                                                         \
+        VM_TURN_FAR_HALF_PAIRS VM_TURN_HALF(VM_TURN_HALF_PAIR_1)                           \
+        VM_TURN_HALF(VM_TURN_STORE)                                                        \
+    }                                                                                      \
+    VM_INLINE void vturn_to_##T(S *to, int64_t ld, const S *p, int64_t stride) {           \
+        const int64_t half = VM_LANES / 2;                                                 \
+        vturn_part_##T(to, ld, p, stride);                                                 \
+        vturn_part_##T(to + half, ld, p + half * stride, stride);                          \
+        vturn_part_##T(to + half * ld, ld, p + half, stride);                              \
+        vturn_part_##T(to + half * ld + half, ld, p + half * stride + half, stride);       \
+    }
+/* Rows that fill no register are numbers W, whose lanes are moved by shifts. */
+#define VM_TURN_SHIFT(d, k)                                                                \
+    if (!((k) & (d)) && (k) + (d) < VM_LANES) {                                            \
+        const int n = (d) * (int)(8 * sizeof r[0] / VM_LANES);                             \
+        const __typeof__(r[0]) first = (__typeof__(r[0]))-1 / (((__typeof__(r[0]))1 << n) + 1), a = r[k], b = r[(k) | (d)]; \
+        r[k] = (a & first) | (b & first) << n;                                             \
+        r[(k) | (d)] = (a >> n & first) | (b & ~first);                                    \
+    }
+#define VM_TURN_SHIFT_4(k) VM_TURN_SHIFT(4, k)
+#define VM_TURN_SHIFT_2(k) VM_TURN_SHIFT(2, k)
+#define VM_TURN_SHIFT_1(k) VM_TURN_SHIFT(1, k)
+#if VM_LANES == 8
+#define VM_TURN_FAR_SHIFTS VM_TURN_ROWS(VM_TURN_SHIFT_4)
+#else
+#define VM_TURN_FAR_SHIFTS
+#endif
+#define VM_DEFINE_TURN_NUMBERS(T, S, W)                                                    \
+    VM_INLINE void vturn_to_##T(S *to, int64_t ld, const S *p, int64_t stride) {           \
+        W r[VM_LANES];                                                                     \
+        VM_TURN_ROWS(VM_TURN_LOAD)                                                         \
+        VM_TURN_FAR_SHIFTS VM_TURN_ROWS(VM_TURN_SHIFT_2) VM_TURN_ROWS(VM_TURN_SHIFT_1)     \
+        VM_TURN_ROWS(VM_TURN_STORE)                                                        \
+    }
+VM_DEFINE_TURN_HALVES(i64, int64_t)
+VM_DEFINE_TURN_WHOLE(i32, int32_t)
+#if VM_LANES == 4
+VM_DEFINE_TURN_NUMBERS(i16, int16_t, uint64_t)
+VM_DEFINE_TURN_NUMBERS(i8, int8_t, uint32_t)
+#else
+VM_DEFINE_TURN_WHOLE(i16, int16_t)
+#if VM_LANES == 8
+VM_DEFINE_TURN_NUMBERS(i8, int8_t, uint64_t)
+#else
+VM_DEFINE_TURN_WHOLE(i8, int8_t)
+#endif
+#endif
 
 /* to[r * ld + c] = p[c * stride + r]: lines of p are read along their rows, a block of rows at a time. */
-#define VM_DEFINE_TURN_ALL(NAME, T, S, BLOCK)                                                                          \
-    VM_OUTLINE void NAME(S *to, int64_t ld, const S *p, int64_t stride, int64_t rows, int64_t columns) {               \
+#define VM_DEFINE_TURN(T, S)                                                                                           \
+    VM_OUTLINE void vturn_##T(v_##T *t, const S *p, int64_t stride) { vturn_to_##T((S *)t, VM_LANES, p, stride); }     \
+    VM_OUTLINE void vturn_all_##T(S *to, int64_t ld, const S *p, int64_t stride, int64_t rows, int64_t columns) {      \
         int64_t c = 0;                                                                                                 \
         for (; c + VM_LANES <= columns; c += VM_LANES) {                                                               \
             int64_t r = 0;                                                                                             \
@@ -89,36 +134,30 @@ VM_ALL_TYPES(VM_DEFINE_TURN)
             for (; r + VM_LANES <= rows; r += VM_LANES) {                                                              \
                 const S *first = p + c * stride + r;                                                                   \
                 for (int k = 0; next && k < VM_LANES; k++) __builtin_prefetch(first + next + k * stride);              \
-                BLOCK(to + r * ld + c, ld, first, stride);                                                             \
+                vturn_to_##T(to + r * ld + c, ld, first, stride);                                                      \
             }                                                                                                          \
             for (; r < rows; r++) vstore_##T(to + r * ld + c, vgather_##T(p + c * stride + r, stride));                \
         }                                                                                                              \
         for (; c < columns; c++)                                                                                       \
             for (int64_t r = 0; r < rows; r++) to[r * ld + c] = p[c * stride + r];                                     \
     }
-#define VM_DEFINE_TURN_ALL_ANY(T, S, B, M) VM_DEFINE_TURN_ALL(vturn_all_any_##T, T, S, vturn_to_any_##T)
-VM_ALL_TYPES(VM_DEFINE_TURN_ALL_ANY)
-VM_DEFINE_TURN_ALL(vturn_all_i32, i32, int32_t, vturn_to_i32)
-#undef VM_DEFINE_TURN_ALL
-#undef VM_DEFINE_TURN_ALL_ANY
-#define vturn_all_f32(to, ld, p, ...) vturn_all_i32((int32_t *)(to), ld, (const int32_t *)(p), __VA_ARGS__)
-#define vturn_all_u32(to, ld, p, ...) vturn_all_i32((int32_t *)(to), ld, (const int32_t *)(p), __VA_ARGS__)
-#define vturn_all_f64 vturn_all_any_f64
-#define vturn_all_i64 vturn_all_any_i64
-#define vturn_all_u64 vturn_all_any_u64
-#define vturn_all_i16 vturn_all_any_i16
-#define vturn_all_u16 vturn_all_any_u16
-#define vturn_all_i8 vturn_all_any_i8
-#define vturn_all_u8 vturn_all_any_u8
-#define vturn_f32(t, p, stride) vturn_i32((v_i32 *)(t), (const int32_t *)(p), stride)
-#define vturn_u32(t, p, stride) vturn_i32((v_i32 *)(t), (const int32_t *)(p), stride)
-#define vturn_f64 vturn_any_f64
-#define vturn_i64 vturn_any_i64
-#define vturn_u64 vturn_any_u64
-#define vturn_i16 vturn_any_i16
-#define vturn_u16 vturn_any_u16
-#define vturn_i8 vturn_any_i8
-#define vturn_u8 vturn_any_u8
+VM_DEFINE_TURN(i8, int8_t) VM_DEFINE_TURN(i16, int16_t) VM_DEFINE_TURN(i32, int32_t) VM_DEFINE_TURN(i64, int64_t)
+#undef VM_DEFINE_TURN
+/* Other types are moved as integers of their size. */
+#define VM_DEFINE_TURN_AS(T, S, I, SI)                                                                                 \
+    VM_INLINE void vturn_##T(v_##T *t, const S *p, int64_t stride) {                                                   \
+        vturn_##I((v_##I *)(void *)t, (const SI *)(const void *)p, stride);                                            \
+    }                                                                                                                  \
+    VM_INLINE void vturn_all_##T(S *to, int64_t ld, const S *p, int64_t stride, int64_t rows, int64_t columns) {       \
+        vturn_all_##I((SI *)(void *)to, ld, (const SI *)(const void *)p, stride, rows, columns);                       \
+    }
+VM_DEFINE_TURN_AS(u8, uint8_t, i8, int8_t)
+VM_DEFINE_TURN_AS(u16, uint16_t, i16, int16_t)
+VM_DEFINE_TURN_AS(u32, uint32_t, i32, int32_t)
+VM_DEFINE_TURN_AS(u64, uint64_t, i64, int64_t)
+VM_DEFINE_TURN_AS(f32, float, i32, int32_t)
+VM_DEFINE_TURN_AS(f64, double, i64, int64_t)
+#undef VM_DEFINE_TURN_AS
 
 /* n elements, every second, third or fourth from p on: if they fill a register, whole registers are read, the last of which ends with the last element
  * wanted, and each lane is taken from the one that holds it.  Element number e is in register e / VM_LANES, but at most
@@ -127,21 +166,12 @@ VM_DEFINE_TURN_ALL(vturn_all_i32, i32, int32_t, vturn_to_i32)
 #define VM_PART_START(s, j) ((j) < (s) - 1 ? (j) * VM_LANES : ((s) - 1) * (VM_LANES - 1))
 #define VM_PART_FIRST(s, i) (VM_PART(s, i) == 0 ? (s) * (i) : VM_PART(s, i) == 1 ? VM_LANES + (s) * (i) - VM_PART_START(s, 1) : 0)
 #define VM_PART_NEXT(s, j, i) (VM_PART(s, i) == (j) ? VM_LANES + (s) * (i) - VM_PART_START(s, j) : (i))
-#if defined(__clang__)
-#define VM_EVERY_2_1(i) , VM_PART_FIRST(2, i)
-#define VM_EVERY_3_1(i) , VM_PART_FIRST(3, i)
-#define VM_EVERY_3_2(i) , VM_PART_NEXT(3, 2, i)
-#define VM_EVERY_4_1(i) , VM_PART_FIRST(4, i)
-#define VM_EVERY_4_2(i) , VM_PART_NEXT(4, 2, i)
-#define VM_EVERY_4_3(i) , VM_PART_NEXT(4, 3, i)
-#else
-#define VM_EVERY_2_1(i) VM_PART_FIRST(2, i),
-#define VM_EVERY_3_1(i) VM_PART_FIRST(3, i),
-#define VM_EVERY_3_2(i) VM_PART_NEXT(3, 2, i),
-#define VM_EVERY_4_1(i) VM_PART_FIRST(4, i),
-#define VM_EVERY_4_2(i) VM_PART_NEXT(4, 2, i),
-#define VM_EVERY_4_3(i) VM_PART_NEXT(4, 3, i),
-#endif
+#define VM_EVERY_2_1(i) VM_LISTED(VM_PART_FIRST(2, i))
+#define VM_EVERY_3_1(i) VM_LISTED(VM_PART_FIRST(3, i))
+#define VM_EVERY_3_2(i) VM_LISTED(VM_PART_NEXT(3, 2, i))
+#define VM_EVERY_4_1(i) VM_LISTED(VM_PART_FIRST(4, i))
+#define VM_EVERY_4_2(i) VM_LISTED(VM_PART_NEXT(4, 2, i))
+#define VM_EVERY_4_3(i) VM_LISTED(VM_PART_NEXT(4, 3, i))
 VM_INLINE v_i32 vload_part_i32(const int32_t *p, int64_t start, int64_t step, int64_t n) {
     const int64_t count = (n - 1) * step + 1 - start;
     return count >= VM_LANES ? vload_i32(p + start) : vload_n_i32(p + start, count > 0 ? count : 0);

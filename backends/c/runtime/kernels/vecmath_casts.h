@@ -226,4 +226,14 @@ VM_INLINE v_u64 vcast_f64_u64(v_f64 x) {
 #define vcast_u64_u32(x) ((v_u32)vlow_i64_i32((v_i64)(x)))
 #define vcast_u64_u64(x) (x)
 
+/* Masks to floats, 1 where they are set, else 0.  AVX-512 has conversions of 64-bit integers, and masks in registers of their
+ * own; elsewhere the bits of 1 are kept where the mask is set. */
+#if VM_AVX512_BUILTINS
+#define vones_f32(mask) vcast_i32_f32((mask) & 1)
+#define vones_f64(mask) vcast_i64_f64((mask) & 1)
+#else
+VM_INLINE v_f32 vones_f32(v_i32 mask) { return (v_f32)(mask & (v_i32)vset1_f32(1)); }
+VM_INLINE v_f64 vones_f64(v_i64 mask) { return (v_f64)(mask & (v_i64)vset1_f64(1)); }
+#endif
+
 #endif
