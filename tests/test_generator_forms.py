@@ -457,7 +457,7 @@ def test_blocks_and_strides_in_registers(target, tmp_path):
     """Transposition and every second to fourth element, in vectors of each width."""
     require(target)
     text = '#include "turn.h"\nvoid lanes(int32_t *p) { *p = VM_LANES; }\n'
-    for t in ("i32", "f32", "i8", "f64"):
+    for t in ("i32", "f32", "i8", "u8", "i16", "u16", "i64", "f64"):
         c = CTYPES[t]
         text += f"void turn_{t}(const {c} *p, {c} *q, int64_t n) {{ v_{t} b[VM_LANES]; vturn_{t}(b, p, n);"
         text += f" for (int k = 0; k < VM_LANES; k++) vstore_{t}(q + k * VM_LANES, b[k]); }}\n"
@@ -467,8 +467,11 @@ def test_blocks_and_strides_in_registers(target, tmp_path):
     count = np.zeros(1, "int32")
     library("lanes", count)
     n = int(count[0])
-    for t, dtype in (("i32", "int32"), ("f32", "float32"), ("i8", "int8"), ("f64", "float64")):
-        a, out = np.arange(n * 40).reshape(n, 40).astype(dtype), np.zeros((n, n), dtype)
+    for t, dtype in (
+        ("i32", "int32"), ("f32", "float32"), ("i8", "int8"), ("u8", "uint8"), ("i16", "int16"), ("u16", "uint16"),
+        ("i64", "int64"), ("f64", "float64"),
+    ):  # fmt: skip
+        a, out = np.random.default_rng(n).integers(0, 1 << 62, (n, 40)).astype(dtype), np.zeros((n, n), dtype)
         library(f"turn_{t}", a, out, 40)
         np.testing.assert_array_equal(out, a[:, :n].T)
     for s in (2, 3, 4):

@@ -7,7 +7,7 @@ import symc
 import symc.tensor as T
 from symc.compiler.lowering.late_operands import late_operands_last
 from symc.loops.expr import call, const, var
-from symc.loops.ir import Let, Load, Store
+from symc.loops.ir import Let, Load, Loop, Step, Store, walk
 from symc.printing import debugprint
 
 rng = np.random.default_rng(0)
@@ -140,3 +140,36 @@ def test_late_operands_come_first_and_values_with_other_uses_stay():
     assert made[3].value.same(call("min", state, x))
     other = late_operands_last([*head, Let("b", call("max", y, var("a", "float32"))), end], ["state0"])
     assert other[4].value.same(call("max", var("a", "float32"), y))
+
+
+def test_early_products_come_behind_late_ones_that_meet_them():
+    """C compilers unite the first of two products with their sum, for which the other one would have to wait."""
+    x, state, late, early = (var(n, "float32") for n in ("x", "s", "late", "early"))
+    head = [Load("s", "state0", const(0, "int64"), "float32"), Load("x", "b0", var("t", "int64"), "float32")]
+    products = [Let("early", call("mul", x, x)), Let("late", call("mul", x, state))]
+    end = [Let("b", call("sub", early, late)), Store("state0", const(0, "int64"), var("b", "float32"))]
+    made = late_operands_last([*head, *products, *end], ["state0"])
+    assert made == [*head, products[1], products[0], *end]
+    kept = [*head, *products, Store("b1", var("t", "int64"), early), *end]
+    assert late_operands_last(kept, ["state0"]) == kept
+
+
+def test_steps_read_slices_of_their_state_where_they_use_them():
+    """Slices of one row are read with and without their axis of length 1: a step was four kernels."""
+    u = T.matrix("u")
+
+    def slope(u):
+        return T.stack([10 * (u[1] - u[0]), u[0] * (28 - u[2]) - u[1], u[0] * u[1] - u[2]])
+
+    states, _ = symc.scan(lambda u: u + T.tanh(slope(u + slope(u))) * np.float32(0.1), outputs_info=u, n_steps=7)
+    f = symc.function([u], states)
+    (loop,) = [n for n in walk(f.specialisation.program.body) if isinstance(n, Loop)]
+    assert len([n for n in walk(loop.body) if isinstance(n, Step)]) == 1
+    for width in (1, 2, 33):
+        v = np.random.default_rng(width).standard_normal((3, width)).astype("float32")
+        for got in f(v):
+            w = v + np.stack([10 * (v[1] - v[0]), v[0] * (28 - v[2]) - v[1], v[0] * v[1] - v[2]])
+            w = np.stack([10 * (w[1] - w[0]), w[0] * (28 - w[2]) - w[1], w[0] * w[1] - w[2]])
+            v = v + np.tanh(w) * np.float32(0.1)
+            np.testing.assert_allclose(got, v, rtol=2e-4, atol=2e-4)
+            v = got

@@ -52,6 +52,16 @@ def test_short_rows_that_end_inside_of_a_line_are_stored_as_usual(monkeypatch, d
         np.testing.assert_array_equal(f(a), np.repeat(a, 3, 1))
 
 
+@pytest.mark.parametrize("make, twice", [(abs, True), (T.sqrt, True), (T.exp, False), (lambda x: x // 3, False)])
+def test_cheap_loops_do_not_test_each_vector(make, twice):
+    """If no result is large, a cheap loop stores as usual. It is written twice, so others are not."""
+    x = T.ivector("x") if make(T.iscalar()).dtype == "int32" else T.vector("x")
+    f = symc.function([x], make(x))
+    assert ("if (!(far_b1)) {" in text_of(f)) == twice
+    a = np.arange(5000).astype(x.dtype)
+    np.testing.assert_allclose(f(a), symc.function([x], make(x), mode="fast_compile")(a), rtol=1e-6)
+
+
 def test_a_sum_beside_a_result(everything):
     x = T.matrix("x")
     y = T.exp(x) + 1

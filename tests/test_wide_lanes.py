@@ -120,3 +120,35 @@ def test_only_narrow_loops_have_more_lanes(monkeypatch):
     assert "vsum_i8x4" in text(lambda x: x.sum(), "int8")
     assert "x4" not in text(lambda x: T.cast(x, "float32") * 2, "int8")
     assert "x2" not in text(lambda x: x + T.arange(x.shape[0], dtype="int16"), "int16")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "uint64", "float32", "float64"])
+def test_transposed_operands_of_any_type(dtype, isa):
+    """Blocks are turned in registers: rows of two registers, of one, and of a part of one."""
+    x, y = T.tensor(dtype, shape=(None, None)), T.tensor(dtype, shape=(None, None))
+    with symc.config.change(isa=isa):
+        f = symc.function([x, y], [x.T + y, x.T * 1])
+    rng = np.random.default_rng(1)
+    for m, n in ((0, 3), (1, 1), (3, 5), (16, 16), (17, 33), (31, 8), (40, 100), (128, 65)):
+        a, b = rng.integers(0, 100, (m, n)).astype(dtype), rng.integers(0, 100, (n, m)).astype(dtype)
+        total, turned = f(a, b)
+        np.testing.assert_array_equal(total, a.T + b)
+        np.testing.assert_array_equal(turned, a.T)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "int64"])
+def test_conditions_as_numbers(dtype, isa):
+    x, b = T.tensor(dtype, shape=(None,)), T.tensor("bool", shape=(None,))
+    with symc.config.change(isa=isa):
+        f = symc.function([x, b], [T.cast(x > 0, dtype) * 2 - T.cast(b, dtype), T.sgn(x), x * T.cast(b, dtype)])
+    for n in LENGTHS:
+        a, mask = (
+            (np.random.default_rng(n).standard_normal(n) * 3).astype(dtype),
+            _drawn("bool", n, np.random.default_rng(n)),
+        )
+        if dtype.startswith("float"):
+            a[: min(n, 4)] = np.array([np.nan, -0.0, np.inf, -np.inf])[: min(n, 4)]
+        with np.errstate(invalid="ignore"):
+            wanted = (a > 0).astype(dtype) * 2 - mask.astype(dtype), np.sign(a), a * mask.astype(dtype)
+        for got, want in zip(f(a, mask), wanted):
+            np.testing.assert_array_equal(got, want.astype(dtype))

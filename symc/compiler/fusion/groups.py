@@ -193,6 +193,14 @@ def wide(group: FusionGroup, axes: Iterable[int | None]) -> set[int]:
     return {a for a in axes if a is not None and not is_one(group.axes[a])}
 
 
+def agreed(value: Variable, iteration_maps: Iterable[IterationMap]) -> IterationMap | None:
+    """The one map at which a value is read, or that with most axes if they differ in axes of length 1 alone."""
+    shape = value.type.shape
+    if len({tuple(a for a, length in zip(found, shape) if not is_one(length)) for found in iteration_maps}) != 1:
+        return None
+    return max(iteration_maps, key=lambda found: (len(found) - found.count(None), str(found)))
+
+
 def is_one(dim: dims.Dim) -> bool:
     """Whether the dim is known to be 1."""
     return type(dim) is int and dim == 1

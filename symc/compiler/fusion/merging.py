@@ -11,6 +11,7 @@ from symc.compiler.fusion.groups import (
     FusionGroup,
     IterationMap,
     Unit,
+    agreed,
     is_one,
     iteration_maps_fit,
     read_along_rows,
@@ -105,9 +106,9 @@ def _taker(
 ) -> FusionGroup | None:
     """Merge ``unit`` into the first possible consumer of ``value``, and return that; None if there is none."""
     for taker, iteration_maps in state.demands.get(value, {}).items():
-        if taker is unit or len(iteration_maps) != 1 or not state.apart.isdisjoint(taker.stored):
+        at, demanded = unit.iteration_maps[value], agreed(value, iteration_maps)
+        if taker is unit or demanded is None or not state.apart.isdisjoint(taker.stored):
             continue
-        at, demanded = unit.iteration_maps[value], next(iter(iteration_maps))
         if _waits(state, taker, unit):
             continue
         mapping = _axis_map(unit, taker, at, demanded, state.stored)

@@ -10,6 +10,7 @@ from symc.compiler.fusion.groups import (
     FusionGroup,
     IterationMap,
     Unit,
+    agreed,
     axes_of,
     base_of,
     is_dim,
@@ -95,7 +96,8 @@ class Fusion:
             return  # no memory: consumers read through it, and have recorded its source
         if value not in self.stored and len(demands) == 1:
             ((group, iteration_maps),) = demands.items()
-            if len(iteration_maps) == 1 and self.join(group, node, next(iter(iteration_maps))):
+            at = agreed(value, iteration_maps)
+            if at is not None and self.join(group, node, at):
                 return
         if value not in self.stored and len(demands) > 1 and self.recompute(node, demands):
             return

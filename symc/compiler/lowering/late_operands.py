@@ -2,7 +2,8 @@
 
 A step waits for the state that the one before has computed. Of ``min(a, min(b, state))`` it waits for two minima, of
 ``min(state, min(a, b))`` for one: the other is computed meanwhile. A back end compares the first operand once, the
-second also with itself, to find NaN.
+second also with itself, to find NaN. Of ``a * b - c * state`` it waits for one operation if the second product and the
+difference are one, and C compilers unite the product that comes first with the difference: early products come last.
 """
 
 from __future__ import annotations
@@ -49,7 +50,21 @@ def late_operands_last(body: Sequence[Statement], states: Collection[str]) -> li
                 chains[name] = last, others[0]
                 s = replace(s, value=call(s.value.op, last, others[0]))
         made[name] = s
-    return list(made.values())
+    return _late_products_first(list(made.values()), late, uses)
+
+
+def _late_products_first(body: Sequence[Statement], late: Collection[str], uses: Counter[str]) -> list[Statement]:
+    """The statements, with an early product directly before its sum with, or difference from, a late product."""
+    products = {s.name: s for s in body if isinstance(s, Let) and s.value.op == "mul" and uses[s.name] == 1}
+    moved: dict[str, list[Statement]] = {}
+    for s in body:
+        if isinstance(s, Let) and s.value.op in ("add", "sub"):
+            names = [str(e.value) for e in s.value.args if e.op == "var" and e.value in products]
+            early = [name for name in names if name not in late]
+            if len(names) == 2 and len(early) == 1:
+                moved[s.name] = [products[early[0]]]
+    gone = {id(s) for statements in moved.values() for s in statements}
+    return [t for s in body if id(s) not in gone for t in (*moved.get(s.name if isinstance(s, Let) else "", ()), s)]
 
 
 def _reads(s: Statement) -> list[Expr]:
