@@ -14,6 +14,7 @@ from symc_backends.c.bursts import SHORT, emit_bursts, is_reduction, scattered_l
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.jam import emit_jammed
 from symc_backends.c.narrow import LARGEST, NarrowLoads
+from symc_backends.c.odometer import odometer
 from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.plain import plain_form
 from symc_backends.c.recurrence import can_carry, emit_recurrence
@@ -263,7 +264,8 @@ class KernelText:
         if s.kind == "simd" and (shared := periodic(s)) is not None:
             return emit_periodic(s, shared, C.scalar, self.pointer, self.streamed)
         if s.kind == "simd" and can_vectorise(s):
-            stretches = emit_stretches(s, C.scalar, lambda stretch: self._simd(stretch, seen))
+            forms = (lambda stretch: self._simd(stretch, seen)), (lambda stretch: self._elements(stretch, seen))
+            stretches = emit_stretches(s, C.scalar, *forms)
             return self._simd(s, seen) if stretches is None else self._or_scalar(s, stretches, seen)
         if s.kind == "parallel" and not self.shared_out:
             return self._parallel(s, seen)
@@ -279,8 +281,15 @@ class KernelText:
         together = None if self.without_vectors else self._jammed(s, seen)
         if together is not None:
             return together
-        head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
-        return [*self._distances(s), head, *self.block(s.body, seen), "}"]
+        return self._rows(s, "0", f"{i}_end", f", {i}_end = {extent}", seen)
+
+    def _rows(self, s: For, begin: str, end: str, more: str, seen: list[Statement]) -> list[str]:
+        """A loop from ``begin`` to ``end``; its head declares ``more``."""
+        i, digits = s.index, odometer(s, begin, C.scalar)
+        head = f"for (int64_t {i} = {begin}{more}; {i} < {end}; {i}++) {{"
+        body = self.block(digits.body, [*seen, *digits.counted])
+        lines = [*self._distances(s), *digits.before, head, *body, *digits.after, "}"]
+        return ["{", *lines, "}"] if digits.before else lines
 
     def _distances(self, rows: For) -> list[str]:
         """C in front of a loop over rows that defines how far ahead they are fetched."""
@@ -345,8 +354,7 @@ class KernelText:
         """The loop's body becomes a function of a range; values computed before it are recomputed there."""
 
         def loop() -> list[str]:
-            head = f"for (int64_t {s.index} = begin_; {s.index} < end_; {s.index}++) {{"
-            return [*self._distances(s), head, *self.block(s.body, seen), "}"]
+            return self._rows(s, "begin_", "end_", "", seen)
 
         return self._task(loop, C.scalar(s.extent), C.scalar(chunk_grain(s)), seen)
 

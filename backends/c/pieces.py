@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from symc.loops.expr import ONE, ZERO, Expr, call, coefficient, names_in
 
-__all__ = ["Steps", "is_piecewise", "jumps", "steps", "stride_of_pieces"]
+__all__ = ["Steps", "is_piecewise", "jumps", "steps"]
 
 MOST = 3
 """The largest number of jumps that are tested."""
@@ -51,24 +51,6 @@ def jumps(e: Expr, lane: str) -> list[Expr] | None:
 
 def _is_affine(condition: Expr, lane: str) -> bool:
     return all(a.dtype == "int64" and coefficient(a, lane) is not None for a in condition.args)
-
-
-def stride_of_pieces(e: Expr, lane: str) -> int | None:
-    """The distance of the elements of neighbouring lanes in every piece of an index; None if pieces differ."""
-    whole = coefficient(e, lane)
-    if whole is not None:
-        return whole.value if whole.op == "const" else None
-    if e.op == "select" or e.op in ("min", "max"):
-        first, second = (stride_of_pieces(a, lane) for a in e.args[-2:])
-        return first if first == second else None
-    found = [stride_of_pieces(a, lane) for a in e.args]
-    if e.op in ("add", "sub") and None not in found:
-        return found[0] + found[1] if e.op == "add" else found[0] - found[1]  # type: ignore[operator]
-    if e.op == "mul":
-        for a, stride in zip(e.args[::-1], found):
-            if a.op == "const" and stride is not None:
-                return a.value * stride
-    return None
 
 
 def is_piecewise(e: Expr, lane: str) -> bool:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from symc.graph.dtypes import BITS, HALF
-from symc.loops.expr import ZERO, Expr, call, coefficient, names_in, substituted, var
+from symc.loops.expr import ONE, ZERO, Expr, call, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import combine, in_pieces, vector_identity
 from symc_backends.c.dialect import CTYPE, LANES, vector_call
 from symc_backends.c.lanes import is_affine, is_sum, wide_tags
+from symc_backends.c.loads import strided_load
 from symc_backends.c.narrow import COMPARISONS, Narrow, NarrowLoads
 from symc_backends.c.pieces import is_piecewise, jumps, steps
 
@@ -278,17 +279,8 @@ class VectorBody:
             self.add(f"const {CTYPE[s.dtype]} {name} = {pointer}[{start}];")
             self.values[s.name] = Value(name, False)
             return
-        elif stride.op == "const" and stride.value == 1:
-            text = f"vload_n_{tag}({pointer} + {start}, left)" if left else f"vload_{tag}({pointer} + {start})"
-        elif BITS.get(s.dtype) == 32 and stride.op == "const" and stride.value in (2, 3, 4):
-            text = f"vevery{stride.value}_n_{tag}({pointer} + {start}, {left or LANES})"
         else:
-            by = self.scalar(stride)
-            text = (
-                f"vgather_n_{tag}({pointer} + {start}, {by}, left)"
-                if left
-                else f"vgather_{tag}({pointer} + {start}, {by})"
-            )
+            text = strided_load(s.dtype, tag, f"{pointer} + {start}", stride, self.partial)
         self.varying_names.add(s.name)
         if s.dtype == "bool":
             mask = self.masks["bool"]
@@ -296,7 +288,7 @@ class VectorBody:
             self.values[s.name] = Value(name, True, mask)
         elif pieces:
             start, contiguous = pieces
-            near = f"vload_n_{tag}({pointer} + {start}, left)" if left else f"vload_{tag}({pointer} + {start})"
+            near = strided_load(s.dtype, tag, f"{pointer} + {start}", ONE, self.partial)
             self.add(f"v_{tag} {name}; if ({contiguous}) {name} = {near}; else {name} = {text};")
             self.values[s.name] = Value(name, True)
         else:
@@ -389,15 +381,6 @@ class VectorBody:
         dtype, tag = s.value.dtype, self.tags[s.value.dtype]
         start, stride = self.address(s.index)
         assert stride is not None
-        by = self.scalar(stride)
-        unit = stride.op == "const" and stride.value == 1
-        if unit:
-            old = f"vload_n_{tag}({pointer} + {start}, left)" if self.partial else f"vload_{tag}({pointer} + {start})"
-        else:
-            old = (
-                f"vgather_n_{tag}({pointer} + {start}, {by}, left)"
-                if self.partial
-                else f"vgather_{tag}({pointer} + {start}, {by})"
-            )
+        old = strided_load(dtype, tag, f"{pointer} + {start}", stride, self.partial)
         new = self._stored(s.value)
         self.store(Store(s.buffer, s.index, s.value), pointer, combine(s.op, dtype, old, new, self.tags))

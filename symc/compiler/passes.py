@@ -13,6 +13,7 @@ from typing import Any
 from symc.compiler.bodies import drop_unused_outputs, within
 from symc.compiler.branches import Level, sink_branches
 from symc.compiler.channel_blocks import in_channel_blocks
+from symc.compiler.counted_positions import counted_gathers
 from symc.compiler.extremes import ends_of_sorts
 from symc.compiler.fusion import Unit, fuse
 from symc.compiler.joins import joins_last
@@ -312,7 +313,7 @@ def form_scatters(state: State) -> State:
     if state.mode != "fast_run" or not state.target.scatters:
         return state
     graph = state.graph
-    for change in (checks_apart, scatters_with_operands, framed_writes):
+    for change in (checks_apart, counted_gathers, scatters_with_operands, framed_writes):
         graph = within(graph, change)
     return state if graph is state.graph else replace(state, graph=graph)
 

@@ -317,7 +317,8 @@ def source(place: Variable, n: Variable, mode: str) -> Variable:
         return ew.mod(place, n)
     period = ew.mul(2, n) if mode == "symmetric" else ew.maximum(ew.mul(2, ew.sub(n, 1)), 1)
     turned = ew.mod(place, period)
-    return ew.minimum(turned, ew.sub(ew.sub(period, turned), 1 if mode == "symmetric" else 0))
+    back = ew.sub(ew.sub(period, turned), 1 if mode == "symmetric" else 0)
+    return ew.minimum(ew.minimum(turned, back), ew.sub(n, 1))  # the last says that no check is needed
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ class Nest(GroupIteration):
                 return self.value(source, tuple(iteration_map[a] for a in axes))
             if isinstance(source, Constant) and source.data.size == 1:
                 return const(source.data.reshape(())[()], source.dtype)
-            if is_dim(source):
+            if is_dim(source) or not source.ndim:
                 return self.value(source, ())
             self.k.reads_anywhere(source)
             return self.load(home, source, self.k.flat(source.type.shape if k else shape, at))

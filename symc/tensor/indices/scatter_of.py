@@ -68,6 +68,10 @@ class Elements:
         else:
             assert isinstance(lower, Indexed)
             made = lower.element(node, tuple(at), lambda k, i: self.element(node.inputs[k], i, inside), self.ctx.size)
+        return self.named(made, inside)
+
+    def named(self, made: Expr, inside: list[Statement]) -> Expr:
+        """Give a value a name in the statements ``inside``."""
         name = self.ctx.fresh("t")
         inside.append(Let(name, made))
         return var(name, made.dtype)

@@ -26,6 +26,9 @@ VM_INLINE v_i32 vquotients(v_i32 x, int32_t length) { return (x * ((65535 + leng
 
 #define VM_DEFINE_FEW(T, S)                                                                                   \
     VM_DEFINE_PICK(T)                                                                                         \
+    VM_INLINE v_##T vreversed_n_##T(const S *last, int64_t n) {                                               \
+        return vpick_##T(vload_n_##T(last - (n - 1), n), (int32_t)(n - 1) - viota_i32());                     \
+    }                                                                                                         \
     VM_INLINE v_##T vrepeat_##T(const S *p, int64_t at, int64_t length, int64_t lanes) {                      \
         int64_t first = at / length;                                                                          \
         int32_t skipped = (int32_t)(at - first * length), count = (skipped + (int32_t)lanes - 1) / (int32_t)length + 1; \

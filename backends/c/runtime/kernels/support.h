@@ -11,6 +11,28 @@ static inline int32_t sx_apart(int64_t a, int64_t b) {
     int64_t d;
     return __builtin_sub_overflow(a, b, &d) ? (a < b ? -VM_FAR : VM_FAR) : sx_limited(d);
 }
+/* Lines along the lanes of a loop.  Where `apart` + k `slope` has changed its sign for the first time, zero being positive. */
+static inline int64_t sx_crossing(int64_t apart, int64_t slope) {
+    if (apart < 0 && slope > 0) return slope == 1 ? -apart : (slope - 1 - apart) / slope;
+    if (apart >= 0 && slope < 0) return slope == -1 ? apart + 1 : apart / -slope + 1;
+    return INT64_MAX;
+}
+/* The remainder, where it is likely that at most one period is to be added or subtracted. */
+static inline int64_t sx_near_mod(int64_t a, int64_t length) {
+    if (length <= 0) return length == 0 ? 0 : a - length * (a / length - (a % length > 0));
+    if (a < 0 && a >= -length) return a + length;
+    if (a >= length && a - length < length) return a - length;
+    return a >= 0 && a < length ? a : (a % length + length) % length;
+}
+/* Where `rest` + k `slope` has left the numbers from 0 to `length` - 1 for the first time. */
+static inline int64_t sx_wrapping(int64_t rest, int64_t length, int64_t slope) {
+    if (length <= 0) return 1;
+    return slope < 0 ? sx_crossing(rest, slope) : sx_crossing(rest - length, slope);
+}
+/* The end of a stretch that begins at `first` and has at most so many `lanes`. */
+static inline int64_t sx_sooner(int64_t stop, int64_t first, int64_t lanes) {
+    return lanes < stop - first ? first + lanes : stop;
+}
 
 /* One instruction finds an extreme unless its second operand is NaN, which is rare: a branch costs nothing, where a
    selection would take as long again. In a loop over steps, the number that a step waits for comes first. */

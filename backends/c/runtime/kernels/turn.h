@@ -203,4 +203,27 @@ VM_DEFINE_EVERY(u32, uint32_t)
 #undef VM_DEFINE_EVERY_OF
 #undef VM_DEFINE_EVERY
 
+/* Elements in reverse order: p[0], p[-1], and so on. The first n of them end at p[1 - n]. */
+#if defined(__clang__)
+#define VM_REVERSE(M, x, ...) __builtin_shufflevector(x, x __VA_ARGS__)
+#define VM_FROM_LAST(i) , VM_LANES - 1 - (i)
+#define VM_FROM_MIDDLE(i) , VM_LANES / 2 - 1 - (i)
+#else
+#define VM_REVERSE(M, x, ...) __builtin_shuffle(x, (vp_##M){__VA_ARGS__})
+#define VM_FROM_LAST(i) VM_LANES - 1 - (i),
+#define VM_FROM_MIDDLE(i) VM_LANES / 2 - 1 - (i),
+#endif
+#define VM_REVERSE_1(T, M) r.p[0] = VM_REVERSE(M, ((const va_##T *)p)[0], VM_EACH_LANE(VM_FROM_LAST));
+#define VM_REVERSE_2(T, M)                                                               \
+    r.p[0] = VM_REVERSE(M, ((const va_##T *)p)[1], VM_FIRST_LANES(VM_FROM_MIDDLE));      \
+    r.p[1] = VM_REVERSE(M, ((const va_##T *)p)[0], VM_FIRST_LANES(VM_FROM_MIDDLE));
+#define VM_DEFINE_REVERSED(T, S, B, M)                       \
+    VM_INLINE v_##T vreversed_##T(const S *last) {           \
+        const S *p = last - (VM_LANES - 1);                  \
+        vu_##T r;                                            \
+        VM_JOIN(VM_REVERSE_, VM_COUNT_##B)(T, M) return r.v; \
+    }
+VM_ALL_TYPES(VM_DEFINE_REVERSED)
+#undef VM_DEFINE_REVERSED
+
 #endif
