@@ -134,3 +134,15 @@ def test_indices_of_rows_are_counted():
     for shape in ((2, 3, 4, 5), (1, 1, 1, 1), (3, 1, 7, 2), (2, 0, 3, 4), (5, 7, 2, 100), (40, 30, 20, 10)):
         a = np.random.default_rng(4).standard_normal(shape).astype("float32")
         np.testing.assert_array_equal(f(a), a[:, :, 1:, 1:] * 2)
+
+
+def test_short_periods_have_vectors():
+    """Two elements in a row are no stretch, and neither is a ring of a few elements."""
+    x = T.matrix("x")
+    assert "_stop" not in text_of([x], T.repeat(x, 2, 1))
+    ring = text_of([x], x[:, T.arange(1000) % x.shape[1]])
+    assert "vcycle" in ring and "_stop" in ring
+    f = symc.function([x], x[:, T.arange(1000) % x.shape[1]])
+    for n in (1, 3, 23, 24, 25, 100, 2000):
+        a = np.random.default_rng(5).standard_normal((3, n)).astype("float32")
+        np.testing.assert_array_equal(f(a), a[:, np.arange(1000) % n])

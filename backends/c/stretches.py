@@ -91,6 +91,8 @@ def _repeated(
         return None
     usual = {load: _usual(line.slopes) for load, line in found.items()}
     lines = [f"{{ const int64_t {last} = {scalar(loop.extent)}; int64_t {first} = 0;", *here.before]
+    if here.periods:  # else few elements would follow each other
+        lines.append(f"if ({' && '.join(f'{period} >= {SHORTEST}' for period in here.periods)}) {{")
     lines += [f"while ({first} < {last}) {{ int64_t {stop} = {last};", *here.text]
     if here.known < FAR:
         lines.append(f"{stop} = sx_sooner({stop}, {first}, {here.known});")
@@ -101,7 +103,8 @@ def _repeated(
     if unusual:
         others = elements(_part(loop, var(first), var(stop), found, {load: x.slope for load, x in found.items()}))
         whole = [f"if ({' || '.join(sorted(unusual))}) {{", *others, "} else {", *whole, "}"]
-    return [*lines, *whole, f"{first} = {stop};", "}", "}"]
+    lines += [*whole, f"{first} = {stop};", "}"]
+    return [*lines, "} else {", *vectors(loop), "}", "}"] if here.periods else [*lines, "}"]
 
 
 def _part(loop: For, first: Expr, stop: Expr, found: dict[Load, _Line], strides: dict[Load, Expr]) -> For:
@@ -151,6 +154,7 @@ class _Lines:
 
     ``text`` are the C lines that compute them, ``before`` those of what is the same in all stretches. The stretch ends
     after ``known`` lanes, or sooner: ``ends`` are numbers of lanes in C. ``jumps`` is the number of all of these.
+    ``periods`` are the divisors of remainders, in C, which are not known.
     """
 
     def __init__(self, lane: str, first: Expr, scalar: Callable[[Expr], str]) -> None:
@@ -162,6 +166,7 @@ class _Lines:
         self.known = FAR
         self.ends: dict[str, None] = {}
         self.jumps = 0
+        self.periods: dict[str, None] = {}
         self.names: dict[str, str] = {}
         self.moving = set(names_in(first))
 
@@ -238,12 +243,14 @@ class _Lines:
         return self._named(call("lt", apart, ZERO))
 
     def _remainder(self, e: Expr, a: _Line, b: _Line) -> _Line | None:
-        if self.lane in names_in(e.args[1]):
+        if self.lane in names_in(e.args[1]) or b.value.op == "const" and b.value.value < SHORTEST:
             return None
         rest = call("mod", a.value, b.value)
         if rest.op == b.value.op == a.slope.op == "const":
             self._crossing(rest if a.slope.value < 0 else rest - b.value, a.slope)
         else:
+            if b.value.op != "const":
+                self.periods[self.scalar(b.value)] = None
             near = f"sx_near_mod({self.scalar(a.value)}, {self.scalar(b.value)})"
             rest = self._variable(near, "int64", names_in(rest))
             self._end(f"sx_wrapping({self.scalar(rest)}, {self.scalar(b.value)}, {self.scalar(a.slope)})")
