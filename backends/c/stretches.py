@@ -14,6 +14,7 @@ from typing import NamedTuple
 from symc.loops.expr import ONE, ZERO, Expr, call, coefficient, index, names_in, select, substituted, var
 from symc.loops.ir import For, Let, Load, Statement, moved
 from symc.loops.names import names_read
+from symc_backends.c.pieces import steps
 
 __all__ = ["emit_stretches"]
 
@@ -91,7 +92,8 @@ def _repeated(
         return None
     usual = {load: _usual(line.slopes) for load, line in found.items()}
     lines = [f"{{ const int64_t {last} = {scalar(loop.extent)}; int64_t {first} = 0;", *here.before]
-    if here.periods:  # else few elements would follow each other
+    periodic = here.periods and all(steps(at, loop.index) for at in loads.values())
+    if periodic:  # there is a form for short periods
         lines.append(f"if ({' && '.join(f'{period} >= {SHORTEST}' for period in here.periods)}) {{")
     lines += [f"while ({first} < {last}) {{ int64_t {stop} = {last};", *here.text]
     if here.known < FAR:
@@ -104,7 +106,7 @@ def _repeated(
         others = elements(_part(loop, var(first), var(stop), found, {load: x.slope for load, x in found.items()}))
         whole = [f"if ({' || '.join(sorted(unusual))}) {{", *others, "} else {", *whole, "}"]
     lines += [*whole, f"{first} = {stop};", "}"]
-    return [*lines, "} else {", *vectors(loop), "}", "}"] if here.periods else [*lines, "}"]
+    return [*lines, "} else {", *vectors(loop), "}", "}"] if periodic else [*lines, "}"]
 
 
 def _part(loop: For, first: Expr, stop: Expr, found: dict[Load, _Line], strides: dict[Load, Expr]) -> For:
