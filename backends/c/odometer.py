@@ -42,7 +42,7 @@ def odometer(loop: For, begin: str, scalar: Callable[[Expr], str]) -> Odometer:
         if not (isinstance(s, Let) and s.value.op in ("floordiv", "mod")):
             continue
         dividend, divisor = s.value.args
-        if dividend.op != "var" or dividend.value not in growing or divisor.op == "const":
+        if dividend.op != "var" or dividend.value not in growing:
             continue
         if not inside.isdisjoint(names_in(divisor)):
             continue
