@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from symc.graph.dtypes import BITS
 from symc.loops.expr import ONE, ZERO, Expr, call, coefficient, index, names_in, select, substituted, var
 from symc.loops.ir import For, Let, Load, Statement, moved
 from symc.loops.names import names_read
@@ -24,6 +25,8 @@ SHORTEST = 24
 """The length from which on a loop is divided: each stretch ends with a vector that is not full."""
 WRITTEN = 4
 """The largest number of stretches that are written one by one, if all that begin and end them is known."""
+FEW = 16
+"""The length below which elements that no vector form reverses, those of a mirrored border, are read one by one."""
 FAR = 1 << 62
 """More lanes than any loop has."""
 
@@ -52,11 +55,15 @@ def emit_stretches(
     loads = _irregular(loop)
     if not loads:
         return None
-    return _written(loop, loads, scalar, vectors) or _repeated(loop, loads, scalar, vectors, elements)
+    return _written(loop, loads, scalar, vectors, elements) or _repeated(loop, loads, scalar, vectors, elements)
 
 
 def _written(
-    loop: For, loads: dict[Load, Expr], scalar: Callable[[Expr], str], vectors: Callable[[For], list[str]]
+    loop: For,
+    loads: dict[Load, Expr],
+    scalar: Callable[[Expr], str],
+    vectors: Callable[[For], list[str]],
+    elements: Callable[[For], list[str]],
 ) -> list[str] | None:
     """The stretches one after the other; None if they are many, or become known in a call."""
     if loop.extent.op != "const":
@@ -70,7 +77,9 @@ def _written(
             return None
         stop = min(loop.extent.value, first + here.known)
         part = _part(loop, index(first), index(stop), found, {load: line.slope for load, line in found.items()})
-        lines += ["{", *here.before, *here.text, *vectors(part), "}"]
+        backwards = any(x.slope.value not in (0, 1) and BITS.get(load.dtype) != 32 for load, x in found.items())
+        form = elements if backwards and stop - first < FEW else vectors
+        lines += ["{", *here.before, *here.text, *form(part), "}"]
         first = stop
         if first == loop.extent.value:
             return lines
