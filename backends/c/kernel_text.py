@@ -287,8 +287,9 @@ class KernelText:
         """A loop from ``begin`` to ``end``; its head declares ``more``."""
         i, digits = s.index, odometer(s, begin, C.scalar)
         head = f"for (int64_t {i} = {begin}{more}; {i} < {end}; {i}++) {{"
+        distances = self._distances(s)  # which the body reads
         body = self.block(digits.body, [*seen, *digits.counted])
-        lines = [*self._distances(s), *digits.before, head, *body, *digits.after, "}"]
+        lines = [*distances, *digits.before, head, *body, *digits.after, "}"]
         return ["{", *lines, "}"] if digits.before else lines
 
     def _distances(self, rows: For) -> list[str]:
