@@ -297,6 +297,7 @@ NO_CASES = {
     "scatter_of": "likewise",
     "framed": "likewise; tests/test_framing.py",
     "row_sums": "likewise; tests/test_row_sums.py",
+    "gather_counted": "likewise; tests/test_stretches.py",
     "carry_updates": "tells function which default updates to apply; changes no value",
 }
 """Records that no generated test builds directly, and why."""
