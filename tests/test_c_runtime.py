@@ -1,23 +1,21 @@
-"""The C run-time library against plain NumPy, compiled here on its own."""
+"""The C run-time library against plain NumPy, called as compiled functions call it."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+import symc
+from symc_backends.c import library, toolchain
+
 cffi = pytest.importorskip("cffi")
 
-SOURCES = Path(__file__).resolve().parents[1] / "backends" / "c" / "runtime"
-FLAGS = ["-O2", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-pthread", f"-I{SOURCES}"]
-TARGETS = {"native": ["-march=native", "-mprefer-vector-width=512"], "avx2": ["-march=x86-64-v3"], "baseline": []}
+TARGETS = {"native": "", "avx2": "avx2", "baseline": "scalar"}
+"""Widths of vectors, as values of ``symc.config.isa``."""
 CALLS = (
     "gemm",
     "batched_gemm",
@@ -41,67 +39,29 @@ ffi = cffi.FFI()
 ffi.cdef(DECLARATIONS)
 
 
-def compiler() -> str | None:
-    """The C compiler to use, or None."""
-    return os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+class Library:
+    """The run-time library as compiled functions load it: the core of the process, and the parts for one isa."""
 
+    def __init__(self, parts: library.Runtime) -> None:
+        self._parts, self._core = parts, ffi.dlopen(None)
 
-def accepts(flags: list[str], folder: Path) -> bool:
-    """Whether the compiler knows these flags, which not all spell alike."""
-    source = folder / "empty.c"
-    source.write_text("int symc_nothing;")
-    command = [compiler(), *flags, "-c", str(source), "-o", str(folder / "empty.o")]
-    return subprocess.run(command, capture_output=True).returncode == 0
-
-
-FOLDERS = ("base", "products", "convolutions", "pooling")
-"""What is called here; sorting and the routines of matrices have tests of their own, through compiled functions."""
-
-
-def library_sources() -> list[Path]:
-    """The library's files, those first that take long to compile."""
-    return sorted((p for f in FOLDERS for p in (SOURCES / f).glob("*.c")), key=lambda p: -p.stat().st_size)
-
-
-def build(folder: Path, target: str) -> Path:
-    """Compile the library for one of the targets into ``folder``."""
-    flags = [*FLAGS, *TARGETS[target]]
-
-    def compile_file(source: Path) -> str:
-        result = folder / f"{source.stem}.o"
-        subprocess.run([compiler(), *flags, "-c", str(source), "-o", str(result)], check=True)
-        return str(result)
-
-    with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compile_file, library_sources()))
-    library = folder / "libsymc_rt.so"
-    subprocess.run([compiler(), "-shared", "-pthread", "-Wl,-Bsymbolic", *objects, "-o", str(library)], check=True)
-    return library
-
-
-def cpu_flags() -> set[str]:
-    """The instruction sets the machine reports; empty where there is no ``/proc/cpuinfo``."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return set()
-    return set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
+    def __getattr__(self, name: str):
+        return getattr(self._core if library.part_of(name) == "core" else self._parts, name)
 
 
 @pytest.fixture(scope="module", params=list(TARGETS))
-def lib(request, tmp_path_factory):
-    if compiler() is None:
+def lib(request):
+    if toolchain.missing() is not None:
         pytest.skip("no C compiler")
-    if request.param == "avx2" and not {"avx2", "fma", "bmi2"} <= cpu_flags():
-        pytest.skip("the CPU has no AVX2")
-    folder = tmp_path_factory.mktemp(f"runtime_{request.param}")
-    if not accepts(TARGETS[request.param], folder):
-        pytest.skip(f"the compiler does not know {TARGETS[request.param]}")
-    library = ffi.dlopen(str(build(folder, request.param)))
-    before = library.symc_num_threads()
-    library.symc_set_num_threads(3)  # uneven on purpose, and more than some machines have
-    yield library
-    library.symc_set_num_threads(before)
+    try:
+        with symc.config.change(isa=TARGETS[request.param]):
+            found = Library(library.runtime())
+    except symc.errors.CompileError:
+        pytest.skip(f"this processor has no {request.param}")
+    before = found.symc_num_threads()
+    found.symc_set_num_threads(3)  # uneven on purpose, and more than some machines have
+    yield found
+    found.symc_set_num_threads(before)
 
 
 def call(lib, name: str, arrays: list[np.ndarray], parameters) -> None:
