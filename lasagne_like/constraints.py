@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import symc
 import symc.tensor as T
 
 from .utils import norm_axes_of
@@ -73,6 +74,8 @@ def total_norm_constraint(
     .. [1] Ilya Sutskever, Oriol Vinyals and Quoc V. Le (2014): Sequence to sequence learning with neural networks.
            Advances in Neural Information Processing Systems.
     """
+    if isinstance(tensor_vars, symc.Variable):
+        raise TypeError(f"total_norm_constraint: expected a list of tensors, got {tensor_vars!r}; write it in a list")
     tensor_vars = list(tensor_vars)
     norm = T.sqrt(sum(T.sum(tensor**2) for tensor in tensor_vars))
     multiplier = T.clip(norm, 0, max_norm) / (epsilon + norm)

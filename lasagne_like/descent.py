@@ -1,7 +1,7 @@
 """What optimisers share: gradients of parameters, state of an optimiser, and steps against the gradient."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,15 @@ Updates = OrderedDict
 
 
 def listed(params: Any) -> list:
-    """Return the parameters as a list; raise a TypeError if they are a single variable."""
+    """Return the parameters as a list; raise a TypeError if they are a single variable, or no collection."""
     if isinstance(params, symc.Variable):
         text = f"params must be a list of shared variables, got {params!r}; for this one alone write [{params!r}]"
         raise TypeError(text)
+    if not isinstance(params, Iterable):
+        raise TypeError(
+            f"params must be a list of shared variables, got {params!r} of type {type(params).__name__}; those of a "
+            "network are lasagne_like.layers.get_all_params(network, trainable=True)"
+        )
     return list(params)
 
 

@@ -104,15 +104,21 @@ class Uniform(Initializer):
         The standard deviation; the interval is then ``(mean - sqrt(3) * std, mean + sqrt(3) * std)``.
     mean : float
         The centre of the interval; only used with `std`.
+
+    Raises
+    ------
+    ValueError
+        If `range` is neither a number nor a pair of numbers.
     """
 
     def __init__(self, range: float | tuple[float, float] = 0.01, std: float | None = None, mean: float = 0.0):
         if std is not None:
             low, high = mean - np.sqrt(3) * std, mean + np.sqrt(3) * std
-        elif isinstance(range, Sequence):
-            low, high = range
+        elif isinstance(range, str) or np.shape(range) not in ((), (2,)) or np.asarray(range).dtype.kind not in "fiu":
+            raise ValueError(f"Uniform: range must be a number or a pair (low, high) of numbers, got {range!r}")
         else:
-            low, high = -range, range
+            ends: Any = range
+            low, high = ends if np.ndim(ends) else (-ends, ends)
         self.range = (low, high)
 
     def sample(self, shape: Sequence[int]) -> np.ndarray:
@@ -282,6 +288,8 @@ class Sparse(Initializer):
 
     Raises
     ------
+    ValueError
+        If `sparsity` is no fraction.
     RuntimeError
         If the parameter is not a matrix ``(inputs, units)``.
 
@@ -292,6 +300,8 @@ class Sparse(Initializer):
     """
 
     def __init__(self, sparsity: float = 0.1, std: float = 0.01):
+        if not 0 <= sparsity <= 1:
+            raise ValueError(f"Sparse: sparsity must be a fraction from 0 to 1, got {sparsity!r}")
         self.sparsity = sparsity
         self.std = std
 

@@ -9,7 +9,7 @@ from dis import opmap
 from functools import wraps
 from inspect import signature
 from types import FrameType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from .foreign_methods import METHODS
 from .foreign_names import (
@@ -208,25 +208,27 @@ def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def check_takes(what: str, function: Callable, *arguments: str) -> None:
-    """Check that a function that was handed in can be called with so many arguments by position.
+def check_takes(what: str, function: Callable, *arguments: str, **options: Any) -> None:
+    """Check that a function that was handed in can be called with so many arguments by position, and with options.
 
     Raises
     ------
     TypeError
         If it cannot. A callable without a signature, such as some of C, passes.
     """
+    if not callable(function):
+        raise TypeError(f"{what}: expected a function of {' and '.join(arguments)}, got {function!r}")
     try:
         taken = signature(function)
     except (TypeError, ValueError):
         return
     try:
-        taken.bind(*arguments)
+        taken.bind(*arguments, **options)
     except TypeError:
         name = getattr(function, "__name__", type(function).__name__)
+        call = f"{name}({', '.join([*arguments, *options])})"
         raise TypeError(
-            f"{what}: {name}{taken} cannot be called as {name}({', '.join(arguments)}): expected a function of "
-            f"{' and '.join(arguments)}"
+            f"{what}: {name}{taken} cannot be called as {call}: expected a function of {' and '.join(arguments)}"
         ) from None
 
 

@@ -323,11 +323,15 @@ def categorical_accuracy(predictions: Any, targets: Any, top_k: int = 1) -> Any:
     ------
     TypeError
         If `targets` has neither as many axes as `predictions` nor one fewer.
+    ValueError
+        If `top_k` is less than 1.
 
     Notes
     -----
     Ties are broken in favour of the lower class label. A prediction of NaN for the correct class counts as wrong.
     """
+    if top_k < 1:
+        raise ValueError(f"categorical_accuracy: top_k must be at least 1, got {top_k!r}")
     if targets.ndim == predictions.ndim:
         targets = T.argmax(targets, axis=-1)
     elif targets.ndim != predictions.ndim - 1:

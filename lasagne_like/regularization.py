@@ -13,8 +13,8 @@ import symc
 import symc.tensor as T
 
 from .layers import Layer, get_all_params
-from .layers.traversal import Network
-from .naming import missing_name
+from .layers.traversal import Network, as_list
+from .naming import check_takes, missing_name
 
 __all__ = [
     "apply_penalty",
@@ -72,6 +72,7 @@ def apply_penalty(tensor_or_tensors: Any, penalty: Callable, **kwargs: Any) -> A
     expression
         A scalar; the number 0 if there are no expressions.
     """
+    check_takes("penalty, such as lasagne_like.regularization.l2", penalty, "x", **kwargs)
     if isinstance(tensor_or_tensors, symc.Variable):
         return penalty(tensor_or_tensors, **kwargs)
     return sum(penalty(x, **kwargs) for x in tensor_or_tensors)
@@ -101,7 +102,7 @@ def regularize_layer_params(
         A scalar.
     """
     tags = {"regularizable": True} if tags is None else tags
-    layers = [layer] if isinstance(layer, Layer) else layer.values() if isinstance(layer, Mapping) else layer
+    layers = layer.values() if isinstance(layer, Mapping) else as_list(layer)
     return apply_penalty([param for each in layers for param in each.get_params(**tags)], penalty, **kwargs)
 
 

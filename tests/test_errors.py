@@ -161,6 +161,16 @@ def test_disconnected_gradient():
     assert symc.grad(cost, x, disconnected_inputs="ignore").ndim == 2
 
 
+def test_disconnected_gradient_of_what_has_a_known_gradient():
+    """Such as the rows of a Jacobian that a loop computes."""
+    x, y = T.vectors("x", "y")
+    z = y**2
+    for act in (lambda: symc.grad(None, x, known_grads={z: y}), lambda: T.jacobian(z, x)):
+        text = message(DisconnectedInputError, act)
+        assert text.startswith("grad: nothing that has a known gradient depends on operand 0")
+        assert "operand 0: x: float32(x0,)" in text and "operand 1: result of pow: float32(y0,)" in text
+
+
 def test_unused_input():
     x, y = T.vectors("x", "y")  # idle y
     text = message(UnusedInputError, lambda: symc.function([x, y], x + 1))  # idle function

@@ -274,6 +274,11 @@ class _UpscaleLayer(Layer):
 
     def __init__(self, incoming: Any, scale_factor: Any, mode: str = "repeat", **kwargs: Any):
         super().__init__(incoming, **kwargs)
+        if len(self.input_shape) != self.n + 2:
+            raise ValueError(
+                f"Tried to create a {self.n}D upscaling layer with input shape {self.input_shape!r}. "
+                f"Expected {self.n + 2} input dimensions (batchsize, channels, {self.n} spatial dimensions)."
+            )
         self.scale_factor = as_tuple(scale_factor, self.n, int_types)
         if any(factor < 1 for factor in self.scale_factor):
             raise ValueError(f"Scale factor must be >= 1, not {scale_factor!r}")

@@ -12,6 +12,7 @@ import symc
 import symc.tensor as T
 
 from .. import init, nonlinearities
+from ..naming import check_takes
 from .axes import all_but_second, chosen_axes, spread, unshared_shape
 from .base import Layer, MergeLayer
 from .inference import Shape, infer
@@ -171,6 +172,7 @@ class ExpressionLayer(Layer):
         super().__init__(incoming, **kwargs)
         if isinstance(output_shape, str) and output_shape != "auto":
             raise ValueError(f"output_shape must be None, 'auto', a tuple or a callable, got {output_shape!r}")
+        check_takes("ExpressionLayer: function", function, "input")
         self.function = function
         self._stated = output_shape
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import symc
+
 from .base import Layer, MergeLayer, is_layer
 from .input import InputLayer
 
@@ -38,8 +40,19 @@ def output_of(network: Any) -> Any:
 
 
 def as_list(network: Any) -> list:
+    """Return the output layers that a network stands for.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a layer nor a collection of layers.
+    """
     network = output_of(network)
-    return [network] if is_layer(network) else list(network)
+    if is_layer(network):
+        return [network]
+    if isinstance(network, symc.Variable) or not isinstance(network, Iterable):
+        raise TypeError(f"expected a layer or a list of layers, got {network!r} of type {type(network).__name__}")
+    return list(network)
 
 
 def inputs_of(layer: Any) -> list:

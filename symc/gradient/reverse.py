@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from symc.config import config
@@ -126,8 +126,11 @@ def grad(
         if target in walk.undefined:
             results.append(null_gradient(walk.undefined[target]))
             continue
-        if target not in walk.connected and not _is_allowed(target, cost, disconnected_inputs):
-            raise DisconnectedInputError(_disconnected_message(target, cost))
+        if target not in walk.connected and disconnected_inputs != "ignore":
+            message = _disconnected_message(target, cost, known_grads or {})
+            if disconnected_inputs == "raise":
+                raise DisconnectedInputError(message)
+            warn(message)
         results.append(_result(target, walk, return_disconnected.lower()))
     if add_names and cost is not None and cost.name:
         _name(cost.name, targets, results)
@@ -229,17 +232,10 @@ def _known_gradient(variable: Any, g: Any) -> Variable:
     return g
 
 
-def _is_allowed(target: Variable, cost: Variable | None, policy: str) -> bool:
-    """Whether the cost may be independent of ``target``; warns if the policy says so."""
-    if policy == "warn":
-        warn(_disconnected_message(target, cost))
-    return policy != "raise"
-
-
-def _disconnected_message(target: Variable, cost: Variable | None) -> str:
-    text, shown = "grad: not connected to known_grads", [target]
-    if cost is not None:
-        text, shown = "grad: the cost (operand 1) does not depend on operand 0", [target, cost]
+def _disconnected_message(target: Variable, cost: Variable | None, known: Iterable[Variable]) -> str:
+    text, shown = "grad: the cost (operand 1) does not depend on operand 0", [target, cost]
+    if cost is None:
+        text, shown = "grad: nothing that has a known gradient depends on operand 0", [target, *known]
     return located(text, shown, "leave it out of wrt, or pass disconnected_inputs='ignore' to get zeros")
 
 

@@ -1,0 +1,72 @@
+"""Mistakes of users: each message names the function or argument, what was given, and what was expected."""
+
+import re
+
+import numpy as np
+import pytest
+
+import symc.tensor as T
+from lasagne_like import init, layers, objectives, regularization, updates
+
+
+def network():
+    return layers.DenseLayer(layers.InputLayer((None, 10)), 5)
+
+
+def loss():
+    return layers.get_output(network()).sum()
+
+
+def picture():
+    return layers.InputLayer((None, 3, 10))
+
+
+def twice(x, y):
+    return x + y
+
+
+MISTAKES = [
+    # an expression or a number for a layer
+    (TypeError, lambda: layers.get_output(T.matrix("x")), "expected a layer or a list of layers, got x"),
+    (TypeError, lambda: layers.get_all_params(T.matrix("x")), "expected a layer or a list of layers, got x"),
+    (TypeError, lambda: layers.get_all_layers(3), "expected a layer or a list of layers, got 3 of type int"),
+    (TypeError, lambda: layers.get_output_shape(3), "expected a layer or a list of layers, got 3"),
+    (
+        TypeError,
+        lambda: regularization.regularize_layer_params(T.matrix("x"), regularization.l2),
+        "expected a layer or a list of layers, got x",
+    ),
+    # a number, or a function of something else, for a function
+    (
+        TypeError,
+        lambda: regularization.regularize_layer_params(network(), 0.1),
+        "penalty, such as lasagne_like.regularization.l2: expected a function of x, got 0.1",
+    ),
+    (TypeError, lambda: regularization.apply_penalty(T.vector(), twice), "cannot be called as twice(x)"),
+    (TypeError, lambda: regularization.apply_penalty([], regularization.l2, z=2), "cannot be called as l2(x, z)"),
+    (TypeError, lambda: layers.ExpressionLayer(picture(), 3), "function: expected a function of input, got 3"),
+    # parameters
+    (TypeError, lambda: updates.sgd(loss(), network(), 0.1), "get_all_params(network, trainable=True)"),
+    (TypeError, lambda: updates.total_norm_constraint(T.vector("v"), 1.0), "expected a list of tensors, got v"),
+    # numbers
+    (ValueError, lambda: init.Uniform("a"), "range must be a number or a pair (low, high) of numbers, got 'a'"),
+    (ValueError, lambda: init.Uniform((1, 2, 3)), "got (1, 2, 3)"),
+    (ValueError, lambda: init.Uniform(None), "got None"),
+    (ValueError, lambda: init.Sparse(2.0), "sparsity must be a fraction from 0 to 1, got 2.0"),
+    (ValueError, lambda: objectives.categorical_accuracy(T.matrix(), T.ivector(), top_k=0), "at least 1, got 0"),
+    # another number of axes
+    (ValueError, lambda: layers.Upscale2DLayer(picture(), 2), "Expected 4 input dimensions"),
+    (ValueError, lambda: layers.Upscale1DLayer((None, 3, 8, 8), 2), "a 1D upscaling layer with input shape"),
+]
+
+
+@pytest.mark.parametrize("kind, act, text", MISTAKES, ids=lambda v: v if isinstance(v, str) else "")
+def test_message(kind, act, text):
+    with pytest.raises(kind, match=re.escape(text)):
+        act()
+
+
+def test_an_array_is_a_pair_for_uniform():
+    """Its halves were taken for two intervals around 0."""
+    found = init.Uniform(np.array([2.0, 3.0])).sample((50, 2))
+    assert found.min() >= 2 and found.max() <= 3 and found.std() > 0.1
