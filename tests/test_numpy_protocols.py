@@ -1,5 +1,6 @@
 """NumPy's functions on variables: each call with arrays, and with variables of the same values."""
 
+import warnings
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -466,3 +467,15 @@ def test_histograms_convolutions_and_differences_have_gradients():
     f = symc.function([x, w], [symc.grad(v, x) for v in (weighted, smooth, slope)], on_unused_input="ignore")
     for found, want in zip(f(at, by), ([0, 2.4, 5, 5.8], [0.5, -2, 1, 0], [-1, 1, 0, 0])):
         np.testing.assert_allclose(found, want, atol=1e-15)
+
+
+@pytest.mark.parametrize("function", [np.median, np.nanmedian])
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (1, 2), (4, 3)])
+def test_the_median_of_nothing_is_nan(function, shape):
+    x = T.dmatrix("x") if len(shape) == 2 else T.dvector("x")
+    values = np.random.default_rng(3).standard_normal(shape)
+    for axis in (None, *range(len(shape))):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            want = function(values, axis=axis)
+        np.testing.assert_allclose(symc.function([x], function(x, axis=axis))(values), want, rtol=1e-12)

@@ -124,8 +124,8 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
         flat = a
     ordered = sorting.sort(flat, axis=k)
     n = shape_i(ordered, k)
-    lower, upper = (indexing.take(ordered, m, axis=k) for m in (ew.floor_div(ew.sub(n, 1), 2), ew.floor_div(n, 2)))
-    found = ew.mul(ew.add(lower, upper), 0.5)
+    middle = slice(ew.floor_div(ew.maximum(ew.sub(n, 1), 0), 2), ew.add(ew.floor_div(n, 2), 1))
+    found = reductions.mean(indexing.subtensor(ordered, (*[slice(None)] * k, middle)), axis=k)  # NaN of no elements
     if not is_integral(a):
         missing = reductions.any(ew.isnan(flat), axis=k)
         found = ew.where(missing, np.nan, found)

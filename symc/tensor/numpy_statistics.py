@@ -9,7 +9,7 @@ import numpy as np
 from symc.errors import located
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import floating
-from symc.tensor import creation, ordering, reshaping, shaping, sorting
+from symc.tensor import creation, joining, ordering, reshaping, shaping, sorting
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
@@ -71,7 +71,8 @@ def _between_neighbours(lines: Variable, q: Variable, skip: bool) -> Variable:
     share = ew.sub(place, ew.cast(lower, lines.dtype))
     places = lower, ew.minimum(ew.add(lower, 1), last)
     if skip:
-        entries = [ew.maximum(p, 0) for p in places]  # where all are NaN, the first one is
+        ordered = joining.concatenate([ordered, creation.full((1, *ordered.shape[1:]), np.nan, lines.dtype)])
+        entries = [ew.maximum(p, 0) for p in places]  # where all are NaN, or there are none, the first one is NaN
         others = [creation.arange(shape_i(lines, k)) for k in range(1, lines.ndim)]
         open_axes = [dimshuffle(v, [0, *["x"] * (len(others) - 1 - k)]) for k, v in enumerate(others)]
         first, second = (indexing.subtensor(ordered, (p, *open_axes)) for p in entries)
