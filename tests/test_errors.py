@@ -290,6 +290,8 @@ WRONG = [
     (ShapeError, lambda: symc.grad(v * 2, v), "must be a scalar"),
     (TypeError, lambda: symc.grad(T.sum(v), "v"), "symbolic variables"),
     (ValueError, lambda: symc.grad(T.sum(v), v, disconnected_inputs="no"), "'raise', 'warn' or 'ignore'"),
+    (TypeError, lambda: symc.scan(3, sequences=v), "scan: fn must be a function, got 3"),
+    (ShapeError, lambda: T.split(v, [2, 3], 3), "split: n_splits=3 pieces wanted, 2 lengths given in splits_size"),
     (ShapeError, lambda: T.sum(x, axis=-3), "axis -3 is out of range for 2 axes"),
     (ShapeError, lambda: x.max(axis=(0, 2)), "axis 2 is out of range"),
     (TypeError, lambda: T.sum(x, axis=1.5), "integer as axis, got 1.5"),

@@ -102,6 +102,9 @@ def test_refusals() -> None:
         T.topk(x, 0)
     with pytest.raises(ValueError, match="unknown kind 'bubble'"):
         T.sort(x, kind="bubble")
+    v = T.vector("v")
+    with pytest.raises(ValueError, match="^topk: kth=5 is not within the 3 elements"):
+        symc.function([v], T.topk(v, 5))(np.zeros(3))
     with pytest.raises(ValueError, match="order= names fields"):
         T.argsort(x, order="a")
     with pytest.raises(ValueError, match="axis"):

@@ -175,7 +175,7 @@ def _topk_numpy(op: Op, x: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, n
     """The extreme elements, the most extreme first; of equal ones those at lower indices."""
     n, axis, length = int(count), op["axis"], x.shape[op["axis"]]
     if not 0 <= n <= length:
-        raise ValueError(f"topk: kth={n} is not within the {length} elements along axis {axis}")
+        raise ValueError(f"kth={n} is not within the {length} elements along axis {axis}")
     line = np.moveaxis(x, axis, -1)
     if _is_end(op):
         found = np.argsort(line, -1, "stable")[..., length - n :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from symc.errors import located
+from symc.errors import ShapeError, located
 from symc.graph import Variable
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, normalize_axis
@@ -38,9 +38,10 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
     """
     x = as_tensor(x)
     place = normalize_axis(axis, x.ndim, "split", x)
-    sizes = shape_entries(splits_size, "split", n_splits)
+    sizes = shape_entries(splits_size, "split", n_splits if isinstance(splits_size, Variable) else None)
     if n_splits is not None and len(sizes) != n_splits:
-        raise ValueError(located(f"split: {n_splits} pieces wanted, {len(sizes)} lengths given", [x]))
+        text = f"split: n_splits={n_splits} pieces wanted, {len(sizes)} lengths given in splits_size"
+        raise ShapeError(located(text, [x], "leave n_splits out, or give one length per piece"))
     if not sizes:
         raise ValueError(located("split: no lengths are given", [x]))
     checks: list[tuple[Any, Any, str]] = [

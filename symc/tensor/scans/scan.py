@@ -259,7 +259,10 @@ def _check_arity(
     fixed: Sequence[Variable],
     arguments: Sequence[Variable],
 ) -> None:
-    """Check that the step takes as many arguments as it will be given."""
+    """Check that the step is a function, and takes as many arguments as it will be given."""
+    if not callable(fn):
+        repair = "give a function that takes variables and returns those of the next step"
+        raise TypeError(located(f"scan: fn must be a function, got {fn!r}", repair=repair))
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):  # of functions in C
