@@ -93,6 +93,20 @@ def test_gradients_and_other_modes():
         np.testing.assert_allclose(slopes, [[18, 64], [6, 32]])
 
 
+@ways
+def test_gradients_require_what_the_branch_taken_requires(device, mode):
+    """Their lengths are those of the gradient in one branch or of zeros in the other."""
+    x, y, c = T.dvector("x"), T.dvector("y"), T.iscalar("c")
+    for taken in ((x * y).sum(), (T.exp(x) * y).sum()):
+        cost = symc.ifelse(c, taken, x.sum())
+        f = symc.function([x, y, c], [cost, *symc.grad(cost, [x, y])], device=device, mode=mode)
+        for found, want in zip(f([1, 2], [3, 4, 5], 0), (3, [1, 1], [0, 0, 0]), strict=True):
+            np.testing.assert_array_equal(found, want)
+        with pytest.raises(GuardError, match="mul: shapes do not go together"):
+            f([1, 2], [3, 4, 5], 1)
+    np.testing.assert_allclose(f([0, 1], [3, 4], 1)[2], [1, np.e])
+
+
 def test_plans_and_pickles_keep_it():
     x, y, c = T.dvector("x"), T.dvector("y"), T.iscalar("c")
     long = x * y

@@ -50,9 +50,9 @@ def conditions_of(outputs: Iterable[Variable], order: Sequence[Apply]) -> dict[A
             here = _common(here, use)
         if here:
             found[node] = here
-        count = len(node.outputs)
+        chooses, count = node.op.record.lazy or node.op.record.chooses, len(node.outputs)
         for k, v in enumerate(node.inputs):
-            use = (*here, (node.inputs[0], k <= count)) if node.op.record.lazy and k else here
+            use = (*here, (node.inputs[0], k <= count)) if chooses and k else here
             wanted[v] = _common(wanted[v], use) if v in wanted else use
     return found
 

@@ -169,6 +169,8 @@ class Record:
         so that one may replace another.
     lazy : bool
         Whether the first input decides which half of the others is used.
+    chooses : bool
+        The same of an op that computes both halves, such as lengths: what the other half requires need not hold.
     effect : {"none", "random", "ordered"}
         Ordered ops are never merged and keep their order.
     contiguous : callable or None
@@ -256,6 +258,7 @@ class Record:
     fallible: bool = False
     failure: str = ""
     lazy: bool = False
+    chooses: bool = False
     effect: str = "none"
     contiguous: Callable[[Apply], Sequence[int] | None] | None = None
     checks_late: bool = False

@@ -164,6 +164,7 @@ CHOSEN_LENGTH: Record = record(
     numpy=lambda op, condition, a, b: np.asarray(a if condition else b, "int64"),
     grad=lambda op, inputs, outputs, gs: [None, None, None],
     lower=Indexed(lambda node, at, read, size: select(read(0, ()), read(1, ()), read(2, ()))),
+    chooses=True,
     upper=lambda op, inputs: dims.maximum(as_dim(inputs[1]), as_dim(inputs[2])),
     cases=lambda: [
         Case(
