@@ -107,6 +107,33 @@ def test_gradients_require_what_the_branch_taken_requires(device, mode):
     np.testing.assert_allclose(f([0, 1], [3, 4], 1)[2], [1, np.e])
 
 
+GRADIENTS = {
+    "one path": lambda x: x.max(),
+    "two paths": lambda x: T.sqr(x.min()) * x.sum(),
+    "order": lambda x: T.sort(x)[-2] * x[1],
+    "ties": lambda x: T.maximum(x, x[0]).sum(),
+    "product": lambda x: x.prod() / x[0],
+    "rows": lambda x: x.reshape((3, -1)).max(axis=1).sum(),
+}
+
+
+@ways
+@pytest.mark.parametrize("taken", GRADIENTS.values(), ids=GRADIENTS)
+def test_gradients_of_first_and_second_order_of_empty_arrays(device, mode, taken):
+    """The conditions under which a derivative counts, such as where the maximum is, belong to the branch."""
+    x = T.dvector("x")
+    cost = symc.ifelse(T.gt(x.shape[0], 2), taken(x), x.sum()) + T.sqr(x).sum()
+    slope = symc.grad(cost, x)
+    f = symc.function([x], [cost, slope, symc.grad(T.sqr(slope).sum(), x)], device=device, mode=mode)
+    assert [v.shape for v in f([])] == [(), (0,), (0,)]
+    at, step = np.array([1.0, 3, 2]), 1e-5 * np.eye(3)
+    for k in range(3):
+        above, below = f(at + step[k]), f(at - step[k])
+        np.testing.assert_allclose((above[0] - below[0]) / 2e-5, f(at)[1][k], rtol=1e-6, atol=1e-8)
+        squares = (np.square(above[1]).sum() - np.square(below[1]).sum()) / 2e-5
+        np.testing.assert_allclose(squares, f(at)[2][k], rtol=1e-6, atol=1e-6)
+
+
 def test_plans_and_pickles_keep_it():
     x, y, c = T.dvector("x"), T.dvector("y"), T.iscalar("c")
     long = x * y

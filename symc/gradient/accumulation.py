@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symc.errors import GradientLocation, NullGradError, blame, building_at, here, located
-from symc.gradient.selection import Condition, Flow, Literal, both, common_lazy, either, known_factor, merged, selected
+from symc.gradient.selection import (
+    Condition,
+    Flow,
+    Literal,
+    apart,
+    both,
+    common_lazy,
+    either,
+    known_factor,
+    merged,
+    selected,
+)
 from symc.graph import Apply, Constant, Variable, toposort
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import ZERO, Choice, Reach, Selected, Undefined
@@ -102,7 +113,7 @@ class Accumulation:
     def _flow(self, v: Variable) -> Flow | None:
         found = self._merged.get(v)
         if found is None and v in self._arriving:
-            found = self._merged[v] = merged(self._arriving.pop(v))
+            found = self._merged[v] = merged(self._arriving.pop(v), v)
         return found
 
     def _pass_to_form(self, v: Variable, form: Variable) -> None:
@@ -349,10 +360,10 @@ def _opened(literals: dict[Literal, bool], node: Apply) -> dict[Literal, bool]:
 
 def _shortened(flow: Flow) -> tuple[Variable, dict[Literal, bool]]:
     """Combine the conditions of a flow into one, and those that are lazy."""
-    lazy = common_lazy([flow])
-    counts = both(k for k in flow.literals if k not in lazy)
+    (inner,), outer = apart([flow])
+    counts = both(inner.literals)
     rest = {} if counts is None else {Literal(counts): False}
-    return selected(flow), {**dict.fromkeys(lazy, False), **rest}
+    return selected(inner), {**outer, **rest}
 
 
 def _everywhere(x: Variable) -> Variable:

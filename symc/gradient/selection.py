@@ -24,7 +24,9 @@ from symc.tensor.broadcasting import before_repetition, unrepeated
 from symc.tensor.creation import zeros_like
 from symc.tensor.ifelse import ifelse
 
-__all__ = ["Condition", "Flow", "Literal", "both", "common_lazy", "either", "known_factor", "merged", "selected"]
+__all__ = [
+    "Condition", "Flow", "Literal", "apart", "both", "common_lazy", "either", "known_factor", "merged", "selected",
+]  # fmt: skip
 
 
 class Condition:
@@ -122,8 +124,7 @@ def selected(flow: Flow, of: Variable | None = None) -> Variable:
     as long as the condition does not select the one with the wrong length.
     """
     if of is not None and any(literal.condition.lazy for literal in flow.literals):
-        if not dims.same_shape(flow.g.type.shape, of.type.shape):
-            return _of_its_own_shape(flow, of)
+        return _lazily(flow, of)
     if flow._selected is None:
         g = flow.g
         for literal, open_ in flow.literals.items():
@@ -133,13 +134,17 @@ def selected(flow: Flow, of: Variable | None = None) -> Variable:
     return flow._selected
 
 
-def _of_its_own_shape(flow: Flow, of: Variable) -> Variable:
+def _lazily(flow: Flow, of: Variable) -> Variable:
+    """The gradient of ``of``. Other selections than lazy ones are made inside of these: their conditions are values of
+    the branch, which need not exist where it is not taken."""
     g = flow.g
+    outside = not dims.same_shape(g.type.shape, of.type.shape)
     for literal, open_ in flow.literals.items():
-        if literal.condition.lazy:
+        if open_ and not literal.condition.lazy:
+            g, outside = _choice(literal, g, _no_gradient(literal, g)), True
+    for literal, open_ in flow.literals.items():
+        if literal.condition.lazy and (open_ or outside):
             g = _choice(literal, g, zeros_like(of, g.dtype))
-        elif open_:
-            g = _choice(literal, g, _no_gradient(literal, g))
     return g
 
 
@@ -191,8 +196,8 @@ _FEW = {Choice.ORDER: 3, Choice.BOUND: 3, Choice.POSITION: 3, Choice.CONDITION: 
 """An element with more conditions than this is taken to count: evaluating all of them would cost too much."""
 
 
-def merged(flows: Sequence[Flow]) -> Flow:
-    """Sum the gradients of one variable.
+def merged(flows: Sequence[Flow], of: Variable | None = None) -> Flow:
+    """Sum the gradients of one variable, ``of``.
 
     Gradients under opposite conditions, such as those from the two branches of a ``switch``, become one selection.
     """
@@ -207,19 +212,30 @@ def merged(flows: Sequence[Flow]) -> Flow:
     left = list(groups.values())
     if len(left) == 1:
         return left[0]
-    total = selected(left[0])
-    for flow in left[1:]:
-        total = ew.add(total, selected(flow))
-    lazy = common_lazy(left)
-    conditions = [c for c in (both(k for k in flow.literals if k not in lazy) for flow in left) if c is not None]
+    inner, outer = apart(left)
+    total = _folded(ew.add, [selected(flow, of) for flow in inner])
+    conditions = [c for c in (both(flow.literals) for flow in inner) if c is not None]
     if len(conditions) < len(left) or len(left) > _FEW[min(c.choice for c in conditions)]:
-        return Flow(total, dict.fromkeys(lazy, False))
-    return Flow(total, {**dict.fromkeys(lazy, False), Literal(either(conditions)): False})
+        return Flow(total, outer)
+    return Flow(total, {**outer, Literal(either(conditions)): False})
 
 
 def common_lazy(flows: Sequence[Flow]) -> list[Literal]:
     """The lazy conditions of all the flows. In a combination with others a condition would no longer be lazy."""
     return [k for k in flows[0].literals if k.condition.lazy and all(k in flow.literals for flow in flows[1:])]
+
+
+def apart(flows: Sequence[Flow]) -> tuple[Sequence[Flow], dict[Literal, bool]]:
+    """The flows without the lazy conditions of all of them, and these, which are selected last.
+
+    What the others select by is computed in the branch: a lazy condition is open where another one is.
+    """
+    lazy = common_lazy(flows)
+    if not lazy:
+        return flows, {}
+    inner = [Flow(flow.g, {k: open_ for k, open_ in flow.literals.items() if k not in lazy}) for flow in flows]
+    masked = any(any(flow.literals.values()) for flow in inner)
+    return inner, {k: masked or any(flow.literals[k] for flow in flows) for k in lazy}
 
 
 def _join_branches(groups: dict[frozenset[Literal], Flow], changed: Sequence[frozenset[Literal]]) -> None:
@@ -246,7 +262,8 @@ def _weakened(groups: dict[frozenset[Literal], Flow]) -> list[frozenset[Literal]
         if len(kept) < len(key) and any(k.opposite in branches for k in kept):
             flow = groups.pop(key)
             inner = {k: open_ for k, open_ in flow.literals.items() if k not in kept}
-            rest = {k: flow.literals[k] for k in kept}
+            masked = any(inner.values())  # by values of the branch
+            rest = {k: flow.literals[k] or k.condition.lazy and masked for k in kept}
             changed.append(_put(groups, Flow(selected(Flow(flow.g, inner)), rest)))
     return changed
 
