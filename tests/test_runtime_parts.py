@@ -128,7 +128,7 @@ def test_parts_share_the_object_files_of_products(monkeypatch, tmp_path):
     """Convolutions contain the products: what was compiled for one part, with the same flags, is linked into both."""
     calls = []
 
-    def compile_side_by_side(jobs, output, include, what, ready=()):
+    def compile_side_by_side(jobs, output, include, what, ready=(), by=None):
         for job in jobs:
             Path(job.made).write_text(job.name)
         assert all(Path(path).read_text() == f"{Path(path).stem}.c" for path in ready)
@@ -144,3 +144,15 @@ def test_parts_share_the_object_files_of_products(monkeypatch, tmp_path):
     assert "gemm_f32.c" in products and not none and not nothing
     assert linked == products and not compiled & products and "conv2d_f32.c" in compiled
     assert all_of_it == compiled | products
+
+
+def test_a_part_that_is_loaded_later_is_compiled_as_the_settings_were(monkeypatch):
+    asked = []
+    monkeypatch.setattr(library, "_the_core", [object()])
+    monkeypatch.setattr(library, "_load", lambda *args: asked.append(args))
+    with symc.config.change(isa="scalar"):
+        identity, by = library.toolchain.identity(), library.toolchain.command_line()
+        narrow = library.Runtime(identity)
+    assert by != library.toolchain.command_line()
+    narrow.part("matrices")
+    assert asked == [("matrices", identity, by)]

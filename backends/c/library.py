@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +164,11 @@ def _is_shared(source: Path) -> bool:
     return source.parent.name == "products"
 
 
-def image(part: str, identity: str) -> bytes:
-    """The shared library of a part, through the cache; object files of other parts are used again."""
+def image(part: str, identity: str, by: Sequence[str] | None = None) -> bytes:
+    """The shared library of a part, through the cache; object files of other parts are used again.
+
+    ``by`` is the command line of the compiler that ``identity`` describes, if that is not the one of the settings now.
+    """
     chosen = set(_files(part))
     files = [p for p in sources() if p.stem in chosen]
 
@@ -180,7 +183,7 @@ def image(part: str, identity: str) -> bytes:
                 ready.add(p)
         missing = [job for p, job in jobs.items() if p not in ready]
         linked = [jobs[p].made for p in ready]
-        toolchain.compile_side_by_side(missing, target, str(RUNTIME), f"the run-time library ({part})", linked)
+        toolchain.compile_side_by_side(missing, target, str(RUNTIME), f"the run-time library ({part})", linked, by)
         for p in shared.keys() - ready:
             cache.write(shared[p], Path(jobs[p].made).read_bytes())
 
@@ -188,18 +191,18 @@ def image(part: str, identity: str) -> bytes:
     return cache.content(f"{key}.so", make)
 
 
-def _load(part: str, identity: str) -> Any:
+def _load(part: str, identity: str, by: Sequence[str]) -> Any:
     # Global, so that generated libraries and other parts find its symbols.
-    return loading.load(image(part, identity), lambda path: ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL))
+    return loading.load(image(part, identity, by), lambda path: ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL))
 
 
 _the_core: list[Any] = []
 
 
-def _core(identity: str) -> Any:
+def _core(identity: str, by: Sequence[str]) -> Any:
     """The core that is loaded, or the one for these flags; under the lock of ``runtime``."""
     if not _the_core:
-        _the_core.append(_load("core", identity))
+        _the_core.append(_load("core", identity, by))
     return _the_core[0]
 
 
@@ -213,11 +216,12 @@ class Runtime:
     Parameters
     ----------
     identity : str
-        See ``symc_backends.c.toolchain.identity``.
+        See ``symc_backends.c.toolchain.identity``. Parts that are compiled later are so as the settings are now.
     """
 
     def __init__(self, identity: str) -> None:
         self._identity = identity
+        self._by = toolchain.command_line()
         self._parts: dict[str, Any] = {}
         self._most_bfloat16 = 0
         self._lock = threading.RLock()
@@ -230,7 +234,8 @@ class Runtime:
             with self._lock:
                 found = self._parts.get(name)
                 if found is None:
-                    found = _core(self._identity) if name == "core" else _load(name, self._identity)
+                    load = _core if name == "core" else partial(_load, name)
+                    found = load(self._identity, self._by)
                     self._prepare(name, found)
                     self._parts[name] = found
         return found

@@ -21,6 +21,7 @@ __all__ = [
     "Job",
     "command",
     "compile_shared",
+    "command_line",
     "compile_side_by_side",
     "identity",
     "kernel_flags",
@@ -192,6 +193,11 @@ def flags() -> list[str]:
     return [*FLAGS, *_chosen(0), *shlex.split(config.cflags)]
 
 
+def command_line() -> list[str]:
+    """The compiler and its flags, as the settings choose them now."""
+    return [*_needed(), *flags()]
+
+
 def kernel_flags() -> list[str]:
     """Those of ``KERNEL_FLAGS`` and ``WIDE_KERNEL_FLAGS`` that are used with the compiler."""
     return _chosen(1)
@@ -203,9 +209,14 @@ def _chosen(line: int) -> list[str]:
     return _identity(compiler, config.isa, _stamp(compiler)).split("\n", 2)[line].split()
 
 
-def start(sources: list[str], output: str, include: str, extra: list[str]) -> subprocess.Popen[str]:
-    """Start compiling ``sources`` without waiting. The compiler's temporary files are created beside ``output``."""
-    args = [*_needed(), *flags(), f"-I{include}", *extra, *sources, "-o", output]
+def start(
+    sources: list[str], output: str, include: str, extra: list[str], by: Sequence[str] | None = None
+) -> subprocess.Popen[str]:
+    """Start compiling ``sources`` without waiting. The compiler's temporary files are created beside ``output``.
+
+    ``by`` is a ``command_line`` of other settings.
+    """
+    args = [*(command_line() if by is None else by), f"-I{include}", *extra, *sources, "-o", output]
     variables = environment(TMPDIR=os.path.dirname(os.path.abspath(output)))
     return subprocess.Popen(
         args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, errors="replace",
@@ -216,7 +227,7 @@ def start(sources: list[str], output: str, include: str, extra: list[str]) -> su
 def preprocessed(text: str, include: str) -> str | None:
     """``text`` after its ``#include`` lines are followed, with all ``#define`` lines; None if the compiler refuses."""
     done = subprocess.run(
-        [*_needed(), *flags(), f"-I{include}", "-E", "-dD", "-dI", "-x", "c", "-"],
+        [*command_line(), f"-I{include}", "-E", "-dD", "-dI", "-x", "c", "-"],
         input=text, capture_output=True, text=True, errors="replace", check=False, env=environment(),
     )  # fmt: skip
     return None if done.returncode else done.stdout
@@ -248,18 +259,25 @@ class Job(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
-def compile_side_by_side(jobs: Sequence[Job], output: str, include: str, what: str, ready: Sequence[str] = ()) -> None:
+def compile_side_by_side(
+    jobs: Sequence[Job],
+    output: str,
+    include: str,
+    what: str,
+    ready: Sequence[str] = (),
+    by: Sequence[str] | None = None,
+) -> None:
     """Compile files in parallel, one per processor, and link them and the object files ``ready`` to a shared library.
 
-    The longest ones should come first.
+    The longest ones should come first. ``by`` is a ``command_line`` of other settings.
     """
     workers = usable()
     running: list[tuple[subprocess.Popen[str], str]] = []
     for job in jobs:
         if len(running) >= workers:
             finish(*running.pop(0))
-        running.append((start([job.source], job.made, include, ["-c", *job.flags]), job.name))
+        running.append((start([job.source], job.made, include, ["-c", *job.flags], by), job.name))
     for process, name in running:
         finish(process, name)
     objects = [job.made for job in jobs] + sorted(ready)
-    finish(start(objects, output, include, ["-shared", "-lm"]), what)
+    finish(start(objects, output, include, ["-shared", "-lm"], by), what)
