@@ -1,4 +1,4 @@
-"""Application of passes to the inner graphs of ops, which are processed like the outer graph."""
+"""Replacement of ops in graphs, and application of passes to the graphs inside of ops like to the outer one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from symc.graph import Apply, Graph, Variable, clone_with, toposort
 from symc.graph.body import Body
 from symc.graph.op import Op
 
-__all__ = ["applications_inside", "drop_unused_outputs", "opened", "symbols_in", "with_bodies", "within"]
+__all__ = ["applications_inside", "drop_unused_outputs", "opened", "symbols_in", "with_bodies", "with_ops", "within"]
 
 
 def applications_inside(op: Op) -> Iterator[Apply]:
@@ -30,6 +30,20 @@ def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
     return Op(op.record, **{**op.attrs, **changed}) if changed else op
 
 
+def with_ops(graph: Graph, replacement: Callable[[Apply], tuple[Op, Sequence[Variable]]]) -> list[Variable]:
+    """The outputs of a graph with other applications: ``replacement`` gives an op and its inputs in place of each."""
+    known: dict[Variable, Variable] = {}
+    for node in graph.order:
+        op, read = replacement(node)
+        inputs = [known.get(v, v) for v in read]
+        if op is node.op and len(inputs) == len(node.inputs) and all(a is b for a, b in zip(inputs, node.inputs)):
+            continue
+        for old, new in zip(node.outputs, op.apply(inputs, node.outputs[0].location).outputs):
+            new.name = old.name
+            known[old] = new
+    return [known.get(v, v) for v in graph]
+
+
 def within(
     outputs: Sequence[Variable], transform: Callable[..., Sequence[Variable]], symbols: Sequence[Any] | None = None
 ) -> Graph:
@@ -41,7 +55,6 @@ def within(
     graph = Graph.of(outputs)
     if not any(record.bodies for record in graph.records):
         return graph.with_outputs(transform(graph, *own))
-    known: dict[Variable, Variable] = {}
     done: dict[Body, Body] = {}
 
     def changed(name: str, body: Body) -> Body:
@@ -50,16 +63,7 @@ def within(
             done[body] = body.with_graph(inside)
         return done[body]
 
-    for node in graph.order:
-        op = with_bodies(node.op, changed)
-        inputs = [known.get(v, v) for v in node.inputs]
-        if op is node.op and all(a is b for a, b in zip(inputs, node.inputs)):
-            continue
-        made = op.apply(inputs, node.outputs[0].location).outputs
-        for old, new in zip(node.outputs, made):
-            new.name = old.name
-            known[old] = new
-    graph = graph.with_outputs([known.get(v, v) for v in graph])
+    graph = graph.with_outputs(with_ops(graph, lambda node: (with_bodies(node.op, changed), node.inputs)))
     return graph.with_outputs(transform(graph, *own))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from symc.compiler.bodies import with_ops
 from symc.compiler.rewrite.algebra import record_of
 from symc.compiler.rewrite.engine import constant_value
 from symc.compiler.rewrite.ops import (
@@ -50,16 +51,7 @@ def counted_gathers(graph: Graph) -> Sequence[Variable]:
     """Let gathers compute positions that are pieces of lines."""
     if GATHER not in graph.records:
         return graph
-    known: dict[Variable, Variable] = {}
-    for node in graph.order:
-        op, read = (node.op, list(node.inputs)) if node.op.record is not GATHER else _counted(node)
-        inputs = [known.get(v, v) for v in read]
-        if op is node.op and all(a is b for a, b in zip(inputs, node.inputs)):
-            continue
-        for old, new in zip(node.outputs, op.apply(inputs, node.outputs[0].location).outputs):
-            new.name = old.name
-            known[old] = new
-    return [known.get(v, v) for v in graph]
+    return with_ops(graph, lambda node: _counted(node) if node.op.record is GATHER else (node.op, node.inputs))
 
 
 def _counted(node: Apply) -> tuple[Op, list[Variable]]:

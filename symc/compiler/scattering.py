@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 
+from symc.compiler.bodies import with_ops
 from symc.compiler.fusion.groups import base_of, is_costly_op, is_inline
 from symc.compiler.index_bounds import has_elements, is_inside
 from symc.compiler.rewrite.algebra import record_of
@@ -130,16 +131,7 @@ def _replaced(graph: Graph, chosen: Callable[[Apply], bool], replacement: Replac
     """The graph with other ops in place of the chosen ones; ``replacement`` gets how many ops read each value."""
     readers = Counter(v for node in graph.order for v in dict.fromkeys(node.inputs))
     readers.update(graph)  # a result is stored
-    known: dict[Variable, Variable] = {}
-    for node in graph.order:
-        op, read = replacement(node, readers) if chosen(node) else (node.op, list(node.inputs))
-        inputs = [known.get(v, v) for v in read]
-        if op is node.op and all(a is b for a, b in zip(inputs, node.inputs)):
-            continue
-        for old, new in zip(node.outputs, op.apply(inputs, node.outputs[0].location).outputs):
-            new.name = old.name
-            known[old] = new
-    return [known.get(v, v) for v in graph]
+    return with_ops(graph, lambda node: replacement(node, readers) if chosen(node) else (node.op, node.inputs))
 
 
 def _is_frame(node: Apply) -> bool:
