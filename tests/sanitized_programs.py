@@ -327,12 +327,12 @@ def sums_of_rows():
     """Rows that are no multiple of any vector, one place with many terms, and places without any."""
     table, i, g = T.matrix("table"), T.lvector("i"), T.matrix("g")
     f = symc.function([table, i, g], symc.grad((table[i] * g).sum(), table))
-    for shape, count, most in (((2300, 131), 900, 0.4), ((400, 700), 60, 0.9), ((270_000, 1), 40_000, 0.1)):
+    for shape, count, most in (((2300, 131), 900, 0.02), ((400, 700), 130, 0.9), ((270_000, 1), 40_000, 0.1)):
         at = np.where(rng.random(count) < most, 5, rng.integers(-shape[0], shape[0], count))
         value = draw(count, shape[1])
         want = np.zeros(shape)
         np.add.at(want, at, value)
-        yield f(np.zeros(shape, "float32"), at, value), (want, count)
+        yield f(np.zeros(shape, "float32"), at, value), want
 
 
 @program
