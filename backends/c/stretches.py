@@ -31,6 +31,10 @@ FAR = 1 << 62
 """More lanes than any loop has."""
 
 
+Scalar = Callable[[Expr], str]
+Form = Callable[[For], list[str]]
+
+
 class _Line(NamedTuple):
     """An index on one stretch: its value at the first lane, what it grows by per lane, and all that this may be."""
 
@@ -39,12 +43,7 @@ class _Line(NamedTuple):
     slopes: frozenset[int]
 
 
-def emit_stretches(
-    loop: For,
-    scalar: Callable[[Expr], str],
-    vectors: Callable[[For], list[str]],
-    elements: Callable[[For], list[str]],
-) -> list[str] | None:
+def emit_stretches(loop: For, scalar: Scalar, vectors: Form, elements: Form) -> list[str] | None:
     """C lines that run a simd loop stretch by stretch; None if no load jumps.
 
     ``scalar`` writes an expression. ``vectors`` writes the loop over one stretch, and ``elements`` one in which loads
@@ -58,13 +57,7 @@ def emit_stretches(
     return _written(loop, loads, scalar, vectors, elements) or _repeated(loop, loads, scalar, vectors, elements)
 
 
-def _written(
-    loop: For,
-    loads: dict[Load, Expr],
-    scalar: Callable[[Expr], str],
-    vectors: Callable[[For], list[str]],
-    elements: Callable[[For], list[str]],
-) -> list[str] | None:
+def _written(loop: For, loads: dict[Load, Expr], scalar: Scalar, vectors: Form, elements: Form) -> list[str] | None:
     """The stretches one after the other; None if they are many, or become known in a call."""
     if loop.extent.op != "const":
         return None
@@ -86,13 +79,7 @@ def _written(
     return None
 
 
-def _repeated(
-    loop: For,
-    loads: dict[Load, Expr],
-    scalar: Callable[[Expr], str],
-    vectors: Callable[[For], list[str]],
-    elements: Callable[[For], list[str]],
-) -> list[str] | None:
+def _repeated(loop: For, loads: dict[Load, Expr], scalar: Scalar, vectors: Form, elements: Form) -> list[str] | None:
     """A loop over the stretches; None if there are too many ends to look for."""
     first, last, stop = (f"{loop.index}_{name}" for name in ("first", "last", "stop"))
     here = _Lines(loop.index, var(first), scalar)
@@ -168,7 +155,7 @@ class _Lines:
     ``periods`` are the divisors of remainders, in C, which are not known.
     """
 
-    def __init__(self, lane: str, first: Expr, scalar: Callable[[Expr], str]) -> None:
+    def __init__(self, lane: str, first: Expr, scalar: Scalar) -> None:
         self.lane = lane
         self.first = first
         self.scalar = scalar

@@ -20,8 +20,8 @@ from symc_backends import cache
 __all__ = [
     "Job",
     "command",
-    "compile_shared",
     "command_line",
+    "compile_shared",
     "compile_side_by_side",
     "identity",
     "kernel_flags",

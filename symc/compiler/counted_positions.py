@@ -6,9 +6,10 @@ A back end then knows where they are regular, and reads contiguous memory there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from symc.compiler.bodies import with_ops
+from symc.compiler.fusion.groups import unarranged
 from symc.compiler.rewrite.algebra import record_of
 from symc.compiler.rewrite.engine import constant_value
 from symc.compiler.rewrite.ops import (
@@ -121,12 +122,5 @@ def _is_line(node: Apply) -> bool:
 
 def _is_uniform(v: Variable) -> bool:
     """Whether all elements are one number."""
-    return _followed(v, lambda u: not u.ndim or isinstance(u, Constant) and u.data.size == 1)
-
-
-def _followed(v: Variable, found: Callable[[Variable], bool]) -> bool:
-    while not found(v):
-        if v.owner is None or not isinstance(v.owner.op.record.lower, Axes):
-            return False
-        v = v.owner.inputs[0]
-    return True
+    source = unarranged(v)
+    return not source.ndim or isinstance(source, Constant) and source.data.size == 1

@@ -19,10 +19,10 @@ from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 
 from symc.compiler.bodies import with_ops
-from symc.compiler.fusion.groups import base_of, is_costly_op, is_inline
+from symc.compiler.fusion.groups import base_of, is_costly_op, is_inline, unarranged
 from symc.compiler.index_bounds import has_elements, is_inside
 from symc.compiler.rewrite.algebra import record_of
-from symc.compiler.rewrite.engine import filled
+from symc.compiler.rewrite.engine import filled, is_constant
 from symc.compiler.rewrite.failures import may_fail
 from symc.compiler.rewrite.layout import known_dim
 from symc.compiler.rewrite.ops import CAST, CHECKED_INDEX, DIM_VALUE, EXPAND, MAX, MIN, SCATTER, WRITE_AT
@@ -170,21 +170,13 @@ def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, li
     inside = _computed_inside(outputs, readers, MOST)
     attrs = {name: node.op[name] for name in ("axes", "place", "replace")}
     value, *indices = outputs
-    if _is_zero(x) and not _repeats_a_number(value) and are_row_sums(value, indices, x.type.shape, node.op):
+    if is_constant(x, 0) and not _repeats_a_number(value) and are_row_sums(value, indices, x.type.shape, node.op):
         leaves = _leaves(outputs, inside - {value})
         return Op(ROW_SUMS, made=_body(outputs, leaves), shape=x.type.shape, **attrs), leaves
     leaves = _leaves(outputs, inside)
     if not inside or any(base_of(v) is base_of(x) for v in leaves):  # the result may have the memory of x
         return node.op, list(node.inputs)
     return Op(SCATTER_OF, made=_body(outputs, leaves), **attrs), [x, *leaves]
-
-
-def _is_zero(x: Variable) -> bool:
-    """Whether a tensor repeats the number zero."""
-    if not _repeats_a_number(x):
-        return False
-    number = x.owner.inputs[0]  # type: ignore[union-attr]
-    return isinstance(number, Constant) and not number.data.any()
 
 
 def _body(outputs: Sequence[Variable], leaves: Sequence[Variable]) -> Body:
@@ -237,9 +229,7 @@ def _is_cheap(v: Variable) -> bool:
 
 def _is_free(v: Variable) -> bool:
     """Whether a value is a number or a counter, repeated, or integers converted: whoever reads it computes it, too."""
-    source = v
-    while source.ndim and source.owner is not None and isinstance(source.owner.op.record.lower, Axes):
-        source = source.owner.inputs[0]
+    source = unarranged(v)
     if not source.ndim or is_inline(source):
         return True
     source = v.owner.inputs[0]  # type: ignore[union-attr]

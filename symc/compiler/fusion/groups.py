@@ -151,6 +151,13 @@ def source_of(variable: Variable, stored: set[Variable]) -> Variable:
     return variable
 
 
+def unarranged(variable: Variable) -> Variable:
+    """What is repeated, or whose axes are arranged, to make a value: a number, or what is computed in other ways."""
+    while variable.ndim and variable.owner is not None and isinstance(variable.owner.op.record.lower, Axes):
+        variable = variable.owner.inputs[0]
+    return variable
+
+
 def is_inline(variable: Variable) -> bool:
     """Whether the value is recomputed wherever it is read."""
     node = variable.owner

@@ -20,10 +20,9 @@ from symc.graph.evaluate import evaluate_body
 from symc.graph.op import Loops, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, const, logical_and
-from symc.loops.ir import SUM_TERMS, Accumulate, Call, If, Statement, Store
+from symc.loops.ir import SUM_TERMS, Call, If, Statement, Store
 from symc.loops.routines import suffix
-from symc.tensor.indices.elements import loops_of_writes
-from symc.tensor.indices.scatter_of import Elements
+from symc.tensor.indices.scatter_of import Elements, scattered
 
 __all__ = ["ROW_SUMS", "are_row_sums"]
 
@@ -71,18 +70,19 @@ def _numpy(op: Op, *operands: np.ndarray) -> np.ndarray:
 def _build(node: Apply, ctx: Any) -> list[Statement]:
     value, i = node.op["made"].outputs
     elements = Elements(node.op["made"], ctx, 0)
-    scattered = _scattered(node, ctx, elements)
+    zero, shape = const(0, value.dtype), node.op["shape"]
+    clear = ctx.blocks(ctx.size(dims.product(shape)), lambda at: [Store(ctx.output(), at, zero)])
+    one_by_one = clear, *scattered(node, ctx, elements)
     places, store = _places(i, ctx, elements)
     if places is None:
-        return [*elements.ahead, *scattered]
-    shape = node.op["shape"]
+        return [*elements.ahead, *one_by_one]
     counts = [ctx.size(n) for n in (shape[0], dims.product(i.type.shape), dims.product(shape[1:]))]
     buffers = ctx.output(), ctx.input(elements.numbers[value]), places
     summed = *store, Call(f"row_sums_{suffix(value.dtype)}", buffers, tuple(counts))
     worth = logical_and(*(ctx.size(least) <= ctx.size(most) for least, most in _limits(shape, value.dtype, i)))
     if worth is None:
         return [*elements.ahead, *summed]
-    return [*elements.ahead, If(worth, summed), If(call("not", worth), tuple(scattered))]
+    return [*elements.ahead, If(worth, summed), If(call("not", worth), one_by_one)]
 
 
 def _places(i: Variable, ctx: Any, elements: Elements) -> tuple[str | None, list[Statement]]:
@@ -98,26 +98,6 @@ def _places(i: Variable, ctx: Any, elements: Elements) -> tuple[str | None, list
         inside.append(Store(table, ctx.flat(i, at), elements.element(i, at, inside)))
 
     return table, [ctx.nest(i.type.shape, store, simd=True)]
-
-
-def _scattered(node: Apply, ctx: Any, elements: Elements) -> list[Statement]:
-    """The statements that clear the result, and add one row after another."""
-    value, i = node.op["made"].outputs
-    count, output = i.ndim, ctx.output()
-    zero = const(0, value.dtype)
-    clear = ctx.blocks(ctx.size(dims.product(node.op["shape"])), lambda at: [Store(output, at, zero)])
-    row: list[Expr] = []
-
-    def position(at: Sequence[Expr], inside: list[Statement]) -> None:
-        row[:] = [elements.element(i, at[:count], inside)]
-
-    def add(at: list[Expr], inside: list[Statement]) -> None:
-        if not row:
-            position(at, inside)
-        place = ctx.flat(node.outputs[0], [*row, *at[count:]])
-        inside.append(Accumulate(output, place, elements.element(value, at, inside), "add"))
-
-    return [clear, *loops_of_writes(node, ctx, value.type.shape, [i], add, position)]
 
 
 ROW_SUMS: Record = record(

@@ -16,7 +16,7 @@ from symc.tensor.indices.elements import loops_of_writes, put
 from symc.tensor.indices.gathers import SCATTER
 from symc.tensor.symbolic_dims import DIM_VALUE
 
-__all__ = ["SCATTER_OF", "Elements"]
+__all__ = ["SCATTER_OF", "Elements", "scattered"]
 
 
 def _numpy(op: Op, x: Any, *operands: Any) -> Any:
@@ -77,11 +77,11 @@ class Elements:
         return var(name, made.dtype)
 
 
-def _build(node: Apply, ctx: Any) -> list[Statement]:
-    x, op = node.inputs[0], node.op
+def scattered(node: Apply, ctx: Any, elements: Elements) -> list[Statement]:
+    """The loops that write the value, the first result of the body of ``elements``, at the indices that follow it."""
+    out, op = node.outputs[0], node.op
     value, *indices = op["made"].outputs
     place, axes, count = op["place"], op["axes"], indices[0].ndim
-    elements = Elements(op["made"], ctx, 1)
     found: list[Expr] = []
 
     def positions(at: Sequence[Expr], inside: list[Statement]) -> None:
@@ -91,10 +91,15 @@ def _build(node: Apply, ctx: Any) -> list[Statement]:
         if not found:
             positions(at, inside)
         rest = iter([*at[:place], *at[place + count :]])
-        target = ctx.flat(x, [found[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)])
+        target = ctx.flat(out, [found[axes.index(k)] if k in axes else next(rest) for k in range(out.ndim)])
         inside.append(put(node, ctx, target, elements.element(value, at, inside)))
 
-    loops = loops_of_writes(node, ctx, value.type.shape, indices, write, positions)
+    return loops_of_writes(node, ctx, value.type.shape, indices, write, positions)
+
+
+def _build(node: Apply, ctx: Any) -> list[Statement]:
+    elements = Elements(node.op["made"], ctx, 1)
+    loops = scattered(node, ctx, elements)
     return [*ctx.copy(0), *elements.ahead, *loops]
 
 

@@ -27,13 +27,8 @@ typedef struct {
     int past;                /* whether results are stored past the caches */
 } sums;
 
-static void sort_terms(void *arg, int64_t begin, int64_t end)
+static void sort_terms(const sums *v)
 {
-    sums *v = arg;
-    v->starts = symc_scratch(SLOT_TABLE, (v->rows + 2) * sizeof *v->starts);
-    v->order = symc_scratch(SLOT_SHARED, larger(1, v->count) * sizeof *v->order);
-    if (begin >= end)
-        return;
     memset(v->starts, 0, (v->rows + 2) * sizeof *v->starts);
     int32_t *counts = v->starts + 2, total = 0;
     for (int64_t k = 0; k < v->count; k++)
@@ -93,12 +88,8 @@ INLINE void add_terms(const sums *v, int vecs, int partial, lane_mask some, int6
 {
     for (int64_t e = first; e < last; e++) {
         const real *x = v->values + (int64_t)v->order[e] * v->columns + column;
-        if (e + ROWS_AHEAD < v->count) {
-            const real *later = v->values + (int64_t)v->order[e + ROWS_AHEAD] * v->columns + column;
-            UNROLL
-            for (int i = 0; i < vecs * VL; i += LINE_ELEMENTS)
-                __builtin_prefetch(later + i);
-        }
+        if (e + ROWS_AHEAD < v->count)
+            fetch_elements(v->values + (int64_t)v->order[e + ROWS_AHEAD] * v->columns + column, vecs * VL);
         UNROLL
         for (int i = 0; i < vecs; i++)
             sum[i] += partial && i == vecs - 1 ? load_lanes(x + i * VL, some) : load(x + i * VL);
@@ -176,8 +167,12 @@ static void examine(void *arg, int64_t begin, int64_t end)
 {
     sums *v = arg;
     v->unequal = begin < end && are_unequal(v);
-    if (!v->unequal)
-        sort_terms(v, begin, end);
+    if (v->unequal)
+        return;
+    v->starts = symc_scratch(SLOT_TABLE, (v->rows + 2) * sizeof *v->starts);
+    v->order = symc_scratch(SLOT_SHARED, larger(1, v->count) * sizeof *v->order);
+    if (begin < end)
+        sort_terms(v);
 }
 
 void FN(symc_row_sums)(void *const *bufs, const int64_t *p)
