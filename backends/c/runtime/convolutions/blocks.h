@@ -29,9 +29,9 @@ HIDDEN void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, i
  *     a[list[q].a + r * pixel * VL + i] * b[(list[q].b + i) * cols + j]
  *
  * with rows <= TILE_ROWS, cols either VL or TILE_COLS, and pixel 1 or 2: pixels times filters, over blocks of channels
- * and taps. Meanwhile steps * VL vectors from `fetch` on are fetched to the second level cache, as far as they exist. */
+ * and taps. Meanwhile `fetch` is fetched. */
 HIDDEN void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, int64_t left,
                                 const block_step *list, const real *a, const real *b, real *c, int64_t ldc, int accumulate,
-                                const real *fetch);
+                                ahead fetch);
 
 #endif

@@ -221,12 +221,12 @@ void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t 
 /* ---- products ---- */
 
 typedef void block_kernel(int64_t steps, int64_t left, const block_step *list, const real *a, const real *b, real *c, int64_t ldc,
-                          int accumulate, const real *fetch);
+                          int accumulate, ahead fetch);
 
 enum { LANES = VL < 4 ? VL : 4 }; /* at a time, of a step */
 
 INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, int64_t left, const block_step *list,
-                           const real *a, const real *b, real *c, int64_t ldc, int accumulate, const real *fetch)
+                           const real *a, const real *b, real *c, int64_t ldc, int accumulate, ahead fetch)
 {
     const int whole_lines = VL * sizeof(real) == 64; /* VL elements of a row of A are one line of the cache */
     vec sum[TILE_ROWS][2];
@@ -242,10 +242,10 @@ INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, int64_t
         /* A step begins with as many new lines as there are rows: more than the processor's own order hides if they come
          * from beyond the second level cache. Behind the last step: the tile that follows in memory. */
         const real *next = q + 1 < steps ? a + list[q + 1].a : p + rows * pixel * VL;
-        for (int i = 0; i < VL; i += LANES, p += LANES, w += LANES * vecs * VL, fetch += LANES * VL, next += LANES * pixel * VL) {
+        fetch_lines(&fetch);
+        for (int i = 0; i < VL; i += LANES, p += LANES, w += LANES * vecs * VL, next += LANES * pixel * VL) {
             UNROLL
             for (int k = 0; k < LANES; k++) {
-                __builtin_prefetch(fetch + k * VL, 0, 2);
                 if (whole_lines && rows > VL / 2)
                     __builtin_prefetch(next + k * pixel * VL);
                 add_row_products(rows, vecs, p + k, pixel * VL, w + k * vecs * VL, sum);
@@ -269,7 +269,7 @@ INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, int64_t
 
 #define KERNEL(ROWS, VECS, PIXEL)                                                                                   \
     static void kernel_##ROWS##_##VECS##_##PIXEL(int64_t steps, int64_t left, const block_step *list, const real *a, \
-                                                 const real *b, real *c, int64_t ldc, int accumulate, const real *fetch) \
+                                                 const real *b, real *c, int64_t ldc, int accumulate, ahead fetch) \
     {                                                                                                               \
         multiply_block(ROWS, VECS, PIXEL, steps, left, list, a, b, c, ldc, accumulate, fetch);                      \
     }
@@ -291,7 +291,7 @@ static block_kernel *const kernels[TILE_ROWS][2][2] = {
 };
 
 void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, int64_t left, const block_step *list,
-                         const real *a, const real *b, real *c, int64_t ldc, int accumulate, const real *fetch)
+                         const real *a, const real *b, real *c, int64_t ldc, int accumulate, ahead fetch)
 {
     kernels[rows - 1][pixel - 1][cols > VL](steps, left, list, a, b, c, ldc, accumulate, fetch);
 }

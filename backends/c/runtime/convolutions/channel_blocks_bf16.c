@@ -108,7 +108,9 @@ static void run_blocks(void *const *bufs, const int64_t *p, int few, symc_stored
         return;
 #if SYMC_HAS_PAIRS
     gather g = gather_of(&v, pool, bufs);
-    if (few)
+    if (few && symc_pair_rows_suit(&v))
+        symc_pair_rows_to_blocks(&v, pool, bufs[0], bufs[1], bufs[2]);
+    else if (few)
         symc_paired_to_blocks(&v, pool, bufs[0], bufs[1], bufs[2]);
     else if (v.groups > 1)
         symc_depthwise_blocks(&v, bufs[0], bufs[1], bufs[2]);

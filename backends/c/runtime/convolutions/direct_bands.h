@@ -15,32 +15,39 @@ typedef struct {
 
 /* One row's `count` pixels, `ldc` elements apart, or finished from pixel `first` of the maps on. */
 static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t steps, const block_step *list,
-                         const real *from, const real *filters, real *to, int64_t ldc, int accumulate, sink s, int64_t first)
+                         const real *from, const real *filters, real *to, int64_t ldc, int accumulate, sink s, int64_t first,
+                         ahead *f)
 {
     (void)s, (void)first;
-    int64_t tiles = ceil_div(count, MOST_ROWS);
-    for (int64_t i = 0; i < tiles; i++) {
-        int64_t at = SYMC_PAIRS ? i * MOST_ROWS : i * count / tiles;
-        int64_t rows = SYMC_PAIRS ? smaller(MOST_ROWS, count - at) : (i + 1) * count / tiles - at;
 #if SYMC_PAIRS
-        if (s.end)
-            symc_pair_tile_to(rows, &z->parts, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
-                              accumulate, s.end, s.added ? s.added + (first + at) * VL : NULL, s.maps + (first + at) * VL);
-        else
-            symc_part_tile(&z->parts, rows, cols, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
-                           accumulate);
-#else
-        const real *next = filters + (list->b + steps * VL) * cols + (i > 0 ? steps * VL * VL : 0);
-        FN(symc_block_tile)(rows, cols, z->apart, steps, VL, list, from + at * z->apart * VL, filters, to + at * ldc,
-                            ldc, accumulate, next);
+    if (!z->by_vectors) {
+        for (int64_t at = 0; at < count; at += PAIR_ROWS)
+            symc_part_tile(&z->parts, smaller(PAIR_ROWS, count - at), cols, z->apart, steps, list, from + at * z->apart * VL,
+                           filters, to + at * ldc, ldc, accumulate);
+        return;
+    }
 #endif
+    int64_t tiles = ceil_div(count, TILE_ROWS);
+    for (int64_t i = 0; i < tiles; i++) {
+        int64_t at = i * count / tiles, rows = (i + 1) * count / tiles - at;
+#if SYMC_PAIRS
+        const pair_tile t = {.parts = &z->parts, .apart = z->apart * VL, .steps = steps, .list = list, .c = to + at * ldc,
+                             .ldc = ldc, .accumulate = accumulate, .fetch = *f, .end = s.end,
+                             .added = s.added ? s.added + (first + at) * VL : NULL, .pairs = s.maps ? s.maps + (first + at) * VL : NULL};
+        symc_vector_tile(rows, cols, &t, from + at * z->apart * VL, filters);
+#else
+        FN(symc_block_tile)(rows, cols, z->apart, steps, VL, list, from + at * z->apart * VL, filters, to + at * ldc,
+                            ldc, accumulate, *f);
+#endif
+        f->next += f->lines * steps * LINE_ELEMENTS;
     }
 }
 
 /* The first `depth` blocks of channels of a block of filters, from step `q` on, for a band; `window` is turned from row `top`
  * and column `left` on. */
 static void multiply_chunk(const direct *z, const part *b, int64_t top, int64_t left, const real *window,
-                           const real *filters, int64_t depth, int64_t q, int64_t cols, real *pixels, int accumulate, sink s)
+                           const real *filters, int64_t depth, int64_t q, int64_t cols, real *pixels, int accumulate, sink s,
+                           ahead *f)
 {
     int64_t width = b->last_col - b->first_col;
     if (z->flat) {
@@ -48,7 +55,7 @@ static void multiply_chunk(const direct *z, const part *b, int64_t top, int64_t 
         if (!divides_window(z))
             window += ((b->first_row - top) * z->wide + b->first_col - left) * VL;
         multiply_row(z, count, cols, smaller(chunk(z), depth * z->taps - q), z->lists + q, window, filters, pixels, cols,
-                     accumulate, s, b->first_row * z->out_w);
+                     accumulate, s, b->first_row * z->out_w, f);
         return;
     }
     for (int64_t y = b->first_row; y < b->last_row; y++)
@@ -61,7 +68,7 @@ static void multiply_chunk(const direct *z, const part *b, int64_t top, int64_t 
                 multiply_row(z, ceil_div(width - k, z->cols.down), cols, steps,
                              z->lists + phase * z->steps * z->taps + q, window + (row * z->wide + col) * VL, filters,
                              pixels + ((y - b->first_row) * width + k) * cols, z->cols.down * cols, accumulate, s,
-                             y * z->out_w + x);
+                             y * z->out_w + x, f);
         }
 }
 
@@ -83,11 +90,15 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
                           int accumulate, sink s)
 {
     const sink none = {NULL, NULL, NULL};
-    for (int64_t q = 0; q == 0 || q < depth * z->taps; q += chunk(z))
+    int64_t high = b->last_row - b->first_row, wide = b->last_col - b->first_col;
+    int64_t tiles = z->flat ? ceil_div((high - 1) * z->wide + wide, TILE_ROWS) : high * ceil_div(wide, TILE_ROWS);
+    for (int64_t q = 0; q == 0 || q < depth * z->taps; q += chunk(z)) {
+        ahead f = ahead_of(filters + (q + chunk(z)) * VL * cols, cols, tiles * images);
         for (int64_t i = 0; i < images; i++)
             if (!skip || !skip[i])
                 multiply_chunk(z, b, top, left, window + i * size, filters, depth, q, cols, pixels + i * z->pixels * cols,
-                               accumulate || q > 0, q + chunk(z) < depth * z->taps ? none : sink_of(z, s, i));
+                               accumulate || q > 0, q + chunk(z) < depth * z->taps ? none : sink_of(z, s, i), &f);
+    }
 }
 
 static void put_band(const direct *z, const part *b, const real *pixels, int64_t cols, int64_t rows, const plain_rows *end,

@@ -13,11 +13,9 @@
 
 #if SYMC_PAIRS
 #define BLOCK PAIRED                          /* channels of a block */
-#define MOST_ROWS PAIR_ROWS
 #define DIRECT(name) symc_paired_##name
 #else
 #define BLOCK VL
-#define MOST_ROWS TILE_ROWS
 #define DIRECT(name) FN(symc_direct_##name)
 #endif
 
@@ -45,6 +43,7 @@ typedef struct {
     int64_t planes_h, planes_w;            /* by which a window is divided, see divides_window() */
     int64_t plane;                         /* rows of one of them, `high` in all */
     int64_t apart;                         /* pixels of a window between those of two neighbouring results */
+    int by_vectors;                        /* pairs are multiplied without matrix registers */
     int64_t bands, row_bands, col_bands, splits;
     int64_t pieces, together;              /* of the images, and the most images of one */
     int64_t high, wide, pixels;            /* the most of a window and of a band of results */

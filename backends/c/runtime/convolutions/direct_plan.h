@@ -46,7 +46,7 @@ static int reads_in_place(const direct *z)
 /* Whether the pixels of a band lie in the maps as they are multiplied, and what follows is plain. */
 static int finishes_pixels(const direct *z)
 {
-    return z->blocked && symc_pairs != PAIRS_BY_TILES && z->parts.count == 1 && are_plain_pixels(z->v->epilogue) &&
+    return z->blocked && z->by_vectors && are_plain_pixels(z->v->epilogue) &&
            blocks(z) % z->v->epilogue->period == 0 && z->pool_h * z->pool_w == 1 && z->cols.down == 1 && z->steps * z->taps > 0 &&
            (!z->flat || (z->wide == z->out_w && z->col_bands == 1));
 }
@@ -94,7 +94,7 @@ static void plan(direct *z)
     z->parts.a = z->steps * z->high * z->wide * VL;
     z->bands = z->row_bands * z->col_bands;
     z->pixels = largest_piece(z->out_h, z->pool_h, z->row_bands) * (z->flat ? z->wide : most_cols);
-    z->parts.fetch = z->together * z->pixels <= 4 * MOST_ROWS;
+    z->parts.fetch = z->together * z->pixels <= 4 * PAIR_ROWS;
     units = others * z->row_bands;
     z->splits = threads_of_one > 1 ? threads_of_one : units >= threads ? 1 : smaller(blocks(z), ceil_div(threads, units));
 }

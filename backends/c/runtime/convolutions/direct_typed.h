@@ -105,16 +105,18 @@ static void run(direct *z)
 #endif
     z->steps = ceil_div(z->channels, BLOCK);
     if (z->present % BLOCK)
-        z->parts.few = (int)ceil_div(z->present % BLOCK, 2), z->parts.last = (z->steps - 1) * z->taps * VL;
+        z->parts.few = (int)ceil_div(z->present % BLOCK, 2), z->parts.gap = 1, z->parts.last = (z->steps - 1) * z->taps * VL;
+    z->by_vectors = SYMC_PAIRS && symc_pairs != PAIRS_BY_TILES && z->parts.count == 1;
     z->apart = z->cols.up;
-    if (z->blocked && z->rows.up * z->cols.up > 1) {
+    const int wide = z->by_vectors && z->out_w >= LEAST_TILE; /* rows of results fill tiles, without pixels beside the image */
+    if (z->blocked && !wide && z->rows.up * z->cols.up > 1) {
         z->planes_h = smaller(z->rows.up, window_size(&z->rows, 0, 1));
         z->planes_w = smaller(z->cols.up, window_size(&z->cols, 0, 1));
         z->apart = 1;
     }
     z->flat = divides_window(z) ||
               (z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
-               (SYMC_PAIRS || (z->cols.taps == 1 && z->cols.base == 0 && z->in_w == z->out_w)));
+               ((SYMC_PAIRS && !wide) || (z->cols.taps == 1 && z->cols.base == 0 && z->in_w == z->out_w)));
     int few = !SYMC_PAIRS && has_few_pixels(z);
     if (few) {
         z->high = window_size(&z->rows, 0, z->out_h), z->wide = window_size(&z->cols, 0, z->out_w);

@@ -32,6 +32,8 @@ HIDDEN void symc_depthwise_blocks(const conv2d *v, float *y, const void *x, cons
 
 /* The same of images of a few channels, see symc_conv2d_to_blocks. */
 HIDDEN void symc_paired_to_blocks(const conv2d *v, const int64_t *pool, float *y, const float *x, const float *weights);
+HIDDEN int symc_pair_rows_suit(const conv2d *v);
+HIDDEN void symc_pair_rows_to_blocks(const conv2d *v, const int64_t *pool, float *y, const float *x, const float *weights);
 
 /* An estimate of the time in three parts on one processor, in nanoseconds. */
 HIDDEN double symc_paired_time(const conv2d *v, int backward);

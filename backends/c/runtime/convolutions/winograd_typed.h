@@ -41,7 +41,7 @@ enum {
 #define PACK_COST 1.2
 
 /* And one of vectors of bfloat16, for each element. */
-#define BFLOAT16_COST 0.6
+#define BFLOAT16_COST 0.55
 
 double FN(symc_winograd_steps)(const gather *g)
 {
@@ -274,11 +274,12 @@ static void multiply_tiles(const winograd *v, const tile_unit *u, int64_t step, 
     for (int64_t point = 0; point < v->points; point++, image += v->tile_step, filters += filter_step, sums += v->sum_step) {
         int kind = kind_of_point(&v->cols, point);
         int64_t tiles = u->count[kind], least = tiles / larger(1, panels(tiles));
-        for (int64_t j = 0; j < panels(tiles); j++) {
+        ahead fetch = ahead_of(filters + filter_step, cols, panels(tiles));
+        for (int64_t j = 0; j < panels(tiles); j++, fetch.next += fetch.lines * (stop - step) * LINE_ELEMENTS) {
             int64_t begin = panel_start(j, tiles), size = panel_start(j + 1, tiles) - begin, place = u->begin[kind] + begin;
             FN(symc_block_tile)(size, cols, 1, stop - step, left, lists[kind][size > least],
                                 image + place * v->depth + step * size * VL, filters, sums + place * cols, cols, step > 0,
-                                filters + filter_step + (j > 0 ? (stop - step) * VL * VL : 0));
+                                fetch);
         }
     }
 }

@@ -120,80 +120,103 @@ static tiles_kernel *const by_tiles[3][2][2] = {NAMES(1), NAMES(2), NAMES(3)};
 #endif
 
 #if SYMC_HAS_PAIRS
-/* Adds the products of one pair of each row, `apart` elements from one another, and of a row of B. */
-INLINE void add_pair(int rows, int vecs, const float *a, int64_t apart, const float *b, __m512 sum[8][2])
+/* A tile of sums in registers: `vecs` vectors of each of some rows of A, which are three to a pointer, since what is one or two
+ * distances behind a pointer has an address in the same instruction. */
+typedef struct {
+    const float *rows[(TILE_ROWS + 2) / 3];
+    int64_t apart;
+} tile_pointers;
+
+INLINE tile_pointers tile_pointers_of(int rows, const float *a, int64_t apart)
 {
+    tile_pointers t = {.apart = apart};
+    UNROLL
+    for (int i = 0; i < (rows + 2) / 3; i++)
+        t.rows[i] = a + 3 * i * apart;
+    return t;
+}
+
+/* Adds the products of pair `i` of each row and of a row of B. */
+INLINE void add_pair(int rows, int vecs, const tile_pointers *a, int i, const float *b, __m512 sum[TILE_ROWS][2])
+{
+    vec w[2];
+    UNROLL
+    for (int v = 0; v < vecs; v++)
+        w[v] = in_register(load(b + v * VL));
     UNROLL
     for (int r = 0; r < rows; r++) {
-        __m512bh pair = (__m512bh)_mm512_set1_ps(a[r * apart]);
+        __m512bh pair = (__m512bh)in_register((vec)_mm512_set1_ps(a->rows[r / 3][r % 3 * a->apart + i]));
         UNROLL
         for (int v = 0; v < vecs; v++)
-            sum[r][v] = _mm512_dpbf16_ps(sum[r][v], pair, (__m512bh)_mm512_loadu_ps(b + v * VL));
+            sum[r][v] = _mm512_dpbf16_ps(sum[r][v], pair, (__m512bh)w[v]);
     }
 }
 
-INLINE void multiply_pairs(const pair_parts *parts, int rows, int vecs, int64_t pixel, int64_t steps, const block_step *list,
-                           const float *a, const float *b, float *c, int64_t ldc, int accumulate, const pixel_end *end,
-                           const float *added, float *pairs)
+INLINE void multiply_pairs(int rows, int vecs, const pair_tile *t, const float *a, const float *b)
 {
-    __m512 sum[8][2];
+    enum { AT_ONCE = 4 };
+    __m512 sum[TILE_ROWS][2];
+    float *c = t->c;
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
         for (int v = 0; v < vecs; v++)
-            sum[r][v] = accumulate ? _mm512_loadu_ps(c + r * ldc + v * VL) : _mm512_setzero_ps();
+            sum[r][v] = t->accumulate ? _mm512_loadu_ps(c + r * t->ldc + v * VL) : _mm512_setzero_ps();
     }
-    for (int64_t q = 0; q < steps; q++) {
-        const float *p = a + list[q].a, *w = b + list[q].b * vecs * VL;
-        if (parts->few && list[q].b >= parts->last) {
-            for (int i = 0; i < parts->few; i++)
-                add_pair(rows, vecs, p + i, pixel * VL, w + i * vecs * VL, sum);
+    ahead fetch = t->fetch;
+    for (int64_t q = 0; q < t->steps; q++) {
+        fetch_lines(&fetch);
+        const float *p = a + t->list[q].a, *w = b + t->list[q].b * vecs * VL;
+        if (t->parts->few && t->list[q].b >= t->parts->last) {
+            const tile_pointers from = tile_pointers_of(rows, p, t->apart);
+            for (int i = 0; i < t->parts->few; i++)
+                add_pair(rows, vecs, &from, i * t->parts->gap, w + i * vecs * VL, sum);
             continue;
         }
-        UNROLL_SOME
-        for (int i = 0; i < VL; i++)
-            add_pair(rows, vecs, p + i, pixel * VL, w + i * vecs * VL, sum);
+        /* as many new lines as there are rows begin with a step: see blocks_typed.h */
+        const float *next = q + 1 < t->steps ? a + t->list[q + 1].a : p + rows * t->apart;
+        for (int i = 0; i < VL; i += AT_ONCE, p += AT_ONCE, w += AT_ONCE * vecs * VL, next += AT_ONCE * t->apart) {
+            const tile_pointers from = tile_pointers_of(rows, p, t->apart);
+            UNROLL
+            for (int k = 0; k < AT_ONCE; k++) {
+                if (rows > VL / 2)
+                    __builtin_prefetch(next + k * t->apart);
+                add_pair(rows, vecs, &from, k, w + k * vecs * VL, sum);
+            }
+        }
     }
-    if (end) {
+    if (t->end) {
         UNROLL
         for (int r = 0; r < rows; r++)
-            store(pairs + r * VL, finished_pixel((vec)sum[r][0], (vec)sum[r][1], 1, end, added ? added + r * VL : NULL));
+            store(t->pairs + r * VL,
+                  finished_pixel((vec)sum[r][0], (vec)sum[r][1], 1, t->end, t->added ? t->added + r * VL : NULL));
         return;
     }
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
         for (int v = 0; v < vecs; v++)
-            _mm512_storeu_ps(c + r * ldc + v * VL, sum[r][v]);
+            _mm512_storeu_ps(c + r * t->ldc + v * VL, sum[r][v]);
     }
 }
 
-static void by_vectors(const pair_parts *parts, int64_t rows, int64_t cols, int64_t pixel, int64_t steps,
-                       const block_step *list, const float *a, const float *b, float *c, int64_t ldc, int accumulate)
-{
-    while (rows > 0) {
-        int some = rows >= 8 ? 8 : rows >= 4 ? 4 : 1;
-#define SOME(ROWS, VECS) multiply_pairs(parts, ROWS, VECS, pixel, steps, list, a, b, c, ldc, accumulate, NULL, NULL, NULL)
-        if (cols > VL)
-            some == 8 ? SOME(8, 2) : some == 4 ? SOME(4, 2) : SOME(1, 2);
-        else
-            some == 8 ? SOME(8, 1) : some == 4 ? SOME(4, 1) : SOME(1, 1);
-#undef SOME
-        rows -= some, a += some * pixel * VL, c += some * ldc;
-    }
-}
+typedef void vectors_kernel(const pair_tile *t, const float *a, const float *b);
 
-void symc_pair_tile_to(int64_t rows, const pair_parts *parts, int64_t pixel, int64_t steps, const block_step *list,
-                       const float *a, const float *b, const float *c, int64_t ldc, int accumulate, const pixel_end *end,
-                       const float *added, float *pairs)
+#define BY_VECTORS(ROWS)                                                                                            \
+    static void vectors_##ROWS##_1(const pair_tile *t, const float *a, const float *b) { multiply_pairs(ROWS, 1, t, a, b); } \
+    static void vectors_##ROWS##_2(const pair_tile *t, const float *a, const float *b) { multiply_pairs(ROWS, 2, t, a, b); }
+#define VECTORS(ROWS) {vectors_##ROWS##_1, vectors_##ROWS##_2}
+
+BY_VECTORS(1) BY_VECTORS(2) BY_VECTORS(3) BY_VECTORS(4) BY_VECTORS(5) BY_VECTORS(6) BY_VECTORS(7)
+BY_VECTORS(8) BY_VECTORS(9) BY_VECTORS(10) BY_VECTORS(11) BY_VECTORS(12) BY_VECTORS(13) BY_VECTORS(14)
+
+static vectors_kernel *const by_vectors[TILE_ROWS][2] = {VECTORS(1), VECTORS(2), VECTORS(3), VECTORS(4), VECTORS(5), VECTORS(6),
+                                                         VECTORS(7), VECTORS(8), VECTORS(9), VECTORS(10), VECTORS(11),
+                                                         VECTORS(12), VECTORS(13), VECTORS(14)};
+
+void symc_vector_tile(int64_t rows, int64_t cols, const pair_tile *t, const float *a, const float *b)
 {
-    while (rows > 0) {
-        int some = rows >= 8 ? 8 : rows >= 4 ? 4 : 1;
-#define SOME(ROWS) multiply_pairs(parts, ROWS, 2, pixel, steps, list, a, b, (float *)c, ldc, accumulate, end, added, pairs)
-        some == 8 ? SOME(8) : some == 4 ? SOME(4) : SOME(1);
-#undef SOME
-        rows -= some, a += some * pixel * VL, c += some * ldc, pairs += some * VL, added += added ? some * VL : 0;
-    }
+    by_vectors[rows - 1][cols > VL](t, a, b);
 }
 
 void symc_part_tile(const pair_parts *parts, int64_t rows, int64_t cols, int64_t pixel, int64_t steps,
@@ -207,7 +230,13 @@ void symc_part_tile(const pair_parts *parts, int64_t rows, int64_t cols, int64_t
         return;
     }
 #endif
-    by_vectors(parts, rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
+    const int64_t tiles = ceil_div(rows, TILE_ROWS), apart = pixel * VL;
+    for (int64_t i = 0; i < tiles; i++) {
+        int64_t at = i * rows / tiles;
+        const pair_tile t = {.parts = parts, .apart = apart, .steps = steps, .list = list, .c = c + at * ldc, .ldc = ldc,
+                             .accumulate = accumulate};
+        symc_vector_tile((i + 1) * rows / tiles - at, cols, &t, a + at * apart, b);
+    }
 }
 
 void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const float *a,

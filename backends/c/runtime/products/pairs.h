@@ -44,11 +44,11 @@ extern HIDDEN int symc_pairs;
 
 /* The number of parts of each operand of a product, and the elements between two parts of A, and rows between those of B.
  * `fetch`: each part of B is read for few tiles of A, so that those that follow in memory are fetched meanwhile. `few`: only so
- * many pairs of steps that read B from `last` on are other than zero; or 0. */
+ * many pairs, `gap` elements from one another in A, of steps that read B from `last` on are other than zero; or 0. */
 typedef struct {
     int count;
     int64_t a, b;
-    int fetch, few;
+    int fetch, few, gap;
     int64_t last;
 } pair_parts;
 
@@ -131,11 +131,23 @@ HIDDEN void symc_part_tile(const pair_parts *parts, int64_t rows, int64_t cols, 
                            const block_step *list, const float *a, const float *b, float *c, int64_t ldc, int accumulate);
 HIDDEN void symc_pair_tiles_end(void);
 #if SYMC_HAS_PAIRS
-/* The same without matrix registers, of one part and 2 * VL columns; the sums are finished, and go to `pairs`, in which pixels
- * are neighbours, as in `added`. C is written nowhere. */
-HIDDEN void symc_pair_tile_to(int64_t rows, const pair_parts *parts, int64_t pixel, int64_t steps, const block_step *list,
-                              const float *a, const float *b, const float *c, int64_t ldc, int accumulate, const pixel_end *end,
-                              const float *added, float *pairs);
+/* A tile without matrix registers, of one part. Its rows of A are `apart` elements from one another. The sums go to C or,
+ * finished, to `pairs`, in which rows are neighbours, as in `added`; then there are 2 * VL columns, and C is only read. */
+typedef struct {
+    const pair_parts *parts;
+    int64_t apart, steps;
+    const block_step *list;
+    float *c;
+    int64_t ldc;
+    int accumulate;
+    ahead fetch;
+    const pixel_end *end; /* or NULL */
+    const float *added;   /* or NULL */
+    float *pairs;
+} pair_tile;
+
+/* rows <= TILE_ROWS */
+HIDDEN void symc_vector_tile(int64_t rows, int64_t cols, const pair_tile *t, const float *a, const float *b);
 #endif
 
 /* Whether products of parts are faster than those of float32: the processor has AMX. */
