@@ -5,7 +5,8 @@
 #include "plain.h"
 
 #if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && !SYMC_DOUBLE
-/* What becomes of the pixels of a row, each of two vectors: even and odd elements, or its halves. */
+/* What becomes of the pixels of a row, each of two vectors: its halves, or the elements that pairs of two pixels have where these
+ * are interleaved: four of eight elements each. */
 typedef struct {
     vec first, second, low, high;
     __m512i kept, order; /* the places of bfloat16 among those of the first and then of the second vector */
@@ -20,15 +21,22 @@ INLINE vec widened_half(const real *pixel, int which)
     return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16);
 }
 
+/* Where element `i` is, the first vector before the second. */
+INLINE int place_in_quads(int i) { return i / 8 * 4 + i % 4 + i / 4 % 2 * VL; }
+
 INLINE pixel_end pixel_end_of(const symc_epilogue *e, int64_t row, int halves)
 {
     const real *terms = (const real *)e->terms + row % e->period * 2 * VL;
     pixel_end end = {.low = (vec){0} + (real)e->low, .high = (vec){0} + (real)e->high, .kept = _mm512_set1_epi32(-1)};
     uint16_t order[2 * VL];
-    for (int i = 0; i < 2 * VL; i++)
-        order[i] = (uint16_t)(halves ? i : i / 2 + i % 2 * VL);
-    for (int i = 0; i < VL; i++)
-        end.first[i] = terms[halves ? i : 2 * i], end.second[i] = terms[halves ? VL + i : 2 * i + 1];
+    for (int i = 0; i < 2 * VL; i++) {
+        int at = halves ? i : place_in_quads(i);
+        order[i] = (uint16_t)at;
+        if (at < VL)
+            end.first[at] = terms[i];
+        else
+            end.second[at - VL] = terms[i];
+    }
     end.order = _mm512_loadu_si512(order);
     if (e->kept)
         end.kept = _mm512_loadu_si512(e->kept + row % e->period * 2 * VL);

@@ -1,7 +1,7 @@
 /* Depthwise convolutions of images in blocks of channels, as bfloat16; see symc_conv2d_blocks in symc_rt.h.
  *
- * Lanes are channels: the two of a pair of bfloat16 are widened by a shift and by a mask, so that even and odd channels have sums
- * of their own, which are put in order at last. A task is a band of rows of one block of channels of an image. Filters with few
+ * Lanes are channels. Pixels of two rows are interleaved, so that the instructions on pairs add the products of two taps, one below
+ * the other; the sums are put in order at last. A task is a band of rows of one block of channels of an image. Filters with few
  * neighbouring columns leave out what is beside the image; for others what the band reads is copied, with zeros beside it.
  */
 #define SYMC_DOUBLE 0
@@ -28,10 +28,32 @@ typedef struct {
 } depthwise;
 
 /* What results read of the image: the taps [first_row, last_row), and of the pixels under their taps [first_col, last_col); and
- * the pixels between two rows. */
+ * the elements between two rows of taps. */
 typedef struct {
     int64_t first_row, last_row, first_col, last_col, pitch;
 } span;
+
+static const float nothing[VL] __attribute__((aligned(64)));
+
+/* Pixels of two rows of taps of which each exists or not. */
+typedef struct {
+    const float *upper, *lower;
+    int has_upper, has_lower;
+} row_pair;
+
+INLINE row_pair rows_of(const span *s, const float *from, int64_t r)
+{
+    from += r * s->pitch;
+    return (row_pair){from, from + s->pitch, r >= s->first_row && r < s->last_row, r + 1 >= s->first_row && r + 1 < s->last_row};
+}
+
+/* The pairs of two pixels, one below the other, interleaved: the first four of eight channels each, and the others. */
+INLINE void interleave(const row_pair *p, int64_t at, int exists, __m512bh *low, __m512bh *high)
+{
+    __m512i a = (__m512i)load(exists & p->has_upper ? p->upper + at : nothing);
+    __m512i b = (__m512i)load(exists & p->has_lower ? p->lower + at : nothing);
+    *low = (__m512bh)_mm512_unpacklo_epi16(a, b), *high = (__m512bh)_mm512_unpackhi_epi16(a, b);
+}
 
 /* `count` neighbouring results of a row from the window that begins at `from`; filters with `taps` columns that are neighbours,
  * and `step` pixels between results, if these are constants other than 0: then `s` is what they read, else all there is. To `to`
@@ -39,56 +61,52 @@ typedef struct {
 INLINE void sum_tile(int count, int taps, int step, const depthwise *z, const span *s, const float *from, const float *w,
                      const pixel_end *end, float *to)
 {
-    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
-    vec even[MOST_PIXELS], odd[MOST_PIXELS];
+    __m512 low[MOST_PIXELS], high[MOST_PIXELS];
+    __m512bh l, h;
     UNROLL
     for (int t = 0; t < count; t++)
-        even[t] = odd[t] = (vec){0};
-    const int64_t first_col = s->first_col, last_col = s->last_col, pitch = z->rows.dil * s->pitch * VL;
-    from += s->first_row * pitch, w += s->first_row * z->cols.taps * 2 * VL;
-    for (int64_t r = s->first_row; r < s->last_row; r++, from += pitch) {
+        low[t] = high[t] = _mm512_setzero_ps();
+    for (int64_t r = 0; r < z->rows.taps; r += 2) {
+        const row_pair p = rows_of(s, from, r);
         if (taps) {
-            vec we[5], wo[5];
+            __m512bh wl[5], wh[5];
             UNROLL
             for (int tap = 0; tap < taps; tap++)
-                we[tap] = load(w + 2 * tap * VL), wo[tap] = load(w + (2 * tap + 1) * VL);
+                wl[tap] = (__m512bh)load(w + 2 * tap * VL), wh[tap] = (__m512bh)load(w + (2 * tap + 1) * VL);
             UNROLL
             for (int j = 0; j < (count - 1) * step + taps; j++) {
-                if (j < first_col || j >= last_col)
-                    continue;
-                __m512i pairs = (__m512i)load(from + j * VL);
-                vec e = (vec)_mm512_slli_epi32(pairs, 16), o = (vec)_mm512_and_si512(pairs, upper);
+                interleave(&p, j * VL, j >= s->first_col && j < s->last_col, &l, &h);
                 UNROLL
                 for (int t = 0; t < count; t++) {
                     int tap = j - t * step;
                     if (tap >= 0 && tap < taps)
-                        even[t] += e * we[tap], odd[t] += o * wo[tap];
+                        low[t] = _mm512_dpbf16_ps(low[t], l, wl[tap]), high[t] = _mm512_dpbf16_ps(high[t], h, wh[tap]);
                 }
             }
             w += 2 * taps * VL;
             continue;
         }
         for (int64_t tap = 0; tap < z->cols.taps; tap++, w += 2 * VL) {
-            vec we = load(w), wo = load(w + VL);
+            __m512bh wl = (__m512bh)load(w), wh = (__m512bh)load(w + VL);
             UNROLL
             for (int t = 0; t < count; t++) {
-                __m512i pairs = (__m512i)load(from + (t * z->cols.up + tap * z->cols.dil) * VL);
-                even[t] += (vec)_mm512_slli_epi32(pairs, 16) * we, odd[t] += (vec)_mm512_and_si512(pairs, upper) * wo;
+                interleave(&p, (t * z->cols.up + tap * z->cols.dil) * VL, 1, &l, &h);
+                low[t] = _mm512_dpbf16_ps(low[t], l, wl), high[t] = _mm512_dpbf16_ps(high[t], h, wh);
             }
         }
     }
     if (end) {
         UNROLL
         for (int t = 0; t < count; t++)
-            store(to + t * VL, finished_pixel(even[t], odd[t], 0, end, NULL));
+            store(to + t * VL, finished_pixel((vec)low[t], (vec)high[t], 0, end, NULL));
         return;
     }
-    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
     UNROLL
     for (int t = 0; t < count; t++) {
-        _mm512_storeu_ps(to + 2 * t * VL, _mm512_permutex2var_ps((__m512)even[t], first, (__m512)odd[t]));
-        _mm512_storeu_ps(to + (2 * t + 1) * VL, _mm512_permutex2var_ps((__m512)even[t], second, (__m512)odd[t]));
+        _mm512_storeu_ps(to + 2 * t * VL, _mm512_permutex2var_ps(low[t], first, high[t]));
+        _mm512_storeu_ps(to + (2 * t + 1) * VL, _mm512_permutex2var_ps(low[t], second, high[t]));
     }
 }
 
@@ -118,20 +136,26 @@ static tile_kernel *const *kernels_of(const depthwise *z)
     return taps == 3 ? (step == 1 ? tiles_3_1 : tiles_3_2) : (step == 1 ? tiles_5_1 : tiles_5_2);
 }
 
-/* The filters of a block of channels, rounded: by tap in ascending order, even channels and odd ones. */
+INLINE int64_t filter_elements(const conv2d *v) { return ceil_div(v->taps_h, 2) * v->taps_w * PAIRED; }
+
+/* The filters of a block of channels, rounded: pairs of two rows of taps in ascending order, by column, as pixels are interleaved. */
 static void spread_filters(const depthwise *z, int64_t block, float *to)
 {
     const conv2d *v = z->v;
     int64_t taps = v->taps_h * v->taps_w;
     const float *from = z->weights + block * PAIRED * taps;
-    for (int64_t t = 0; t < taps; t++, to += 2 * VL) {
-        float w[PAIRED];
-        for (int64_t c = 0; c < PAIRED; c++)
-            w[c % 2 * VL + c / 2] = from[c * taps + (v->flip ? taps - 1 - t : t)];
-        __m512i pairs = (__m512i)as_pairs(load(w), load(w + VL));
-        store(to, (vec)_mm512_slli_epi32(pairs, 16));
-        store(to + VL, (vec)_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000u)));
-    }
+    for (int64_t r = 0; r < v->taps_h; r += 2)
+        for (int64_t s = 0; s < v->taps_w; s++, to += PAIRED) {
+            float upper[PAIRED], lower[PAIRED] = {0};
+            for (int c = 0; c < PAIRED; c++) {
+                int64_t t = r * v->taps_w + s, below = t + v->taps_w;
+                upper[place_in_quads(c)] = from[c * taps + (v->flip ? taps - 1 - t : t)];
+                if (r + 1 < v->taps_h)
+                    lower[place_in_quads(c)] = from[c * taps + (v->flip ? taps - 1 - below : below)];
+            }
+            store(to, as_pairs(load(upper), load(lower)));
+            store(to + VL, as_pairs(load(upper + VL), load(lower + VL)));
+        }
 }
 
 /* What results of rows [first, last) of a plane read, with zeros beside the image. */
@@ -161,7 +185,7 @@ INLINE span span_of(const depthwise *z, int64_t y, int64_t x, int64_t count, con
     while (last_row > first_row && top + (last_row - 1) * z->rows.dil >= v->in_h)
         last_row--;
     *from = (const float *)((uintptr_t)plane + (uintptr_t)((top * v->in_w + left) * VL) * sizeof(float));
-    return (span){first_row, last_row, larger(0, -left), smaller(wide, v->in_w - left), v->in_w};
+    return (span){first_row, last_row, larger(0, -left), smaller(wide, v->in_w - left), z->rows.dil * v->in_w * VL};
 }
 
 /* Tasks (image, block of channels, band). */
@@ -174,7 +198,7 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
     pixel_end end_of_place;
     float *window = symc_scratch(SLOT_BAND, in_place ? 0 : z->high * z->wide * VL * sizeof(float));
     float *sums = symc_scratch(SLOT_BLOCK, z->together * v->out_w * PAIRED * sizeof(float));
-    float *filters = symc_scratch(SLOT_BLOCK_2, v->taps_h * v->taps_w * PAIRED * sizeof(float));
+    float *filters = symc_scratch(SLOT_BLOCK_2, filter_elements(v) * sizeof(float));
     int64_t blocks = v->channels / PAIRED, tiles = ceil_div(v->out_w, MOST_PIXELS), spread = -1;
     for (int64_t task = begin; task < end; task++) {
         int64_t place = task / z->bands, band = task % z->bands;
@@ -192,7 +216,7 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
                 for (int64_t t = 0; t < tiles; t++) {
                     int64_t x = t * v->out_w / tiles, count = (t + 1) * v->out_w / tiles - x;
                     const float *from = window + ((y - first + i) * z->rows.up * z->wide + x * z->cols.up) * VL;
-                    span s = {0, z->rows.taps, 0, z->wide, z->wide};
+                    span s = {0, z->rows.taps, 0, z->wide, z->rows.dil * z->wide * VL};
                     if (in_place)
                         s = span_of(z, y + i, x, count, plane, &from);
                     if (plain)
