@@ -296,6 +296,29 @@ def operands_rounded_to_bfloat16():
 
 
 @program
+def maps_in_blocks_of_bfloat16():
+    """First layers, depthwise ones, maxima and sums of small images; whole numbers below 256 are exact."""
+
+    def layer(v, taps, filters, channels, **given):
+        w = rng.integers(-1, 2, (filters, channels, taps, taps)).astype("float32")
+        return T.clip(T.nnet.conv2d(v, symc.shared(w), border_mode=taps // 2, **given), -3, 4)
+
+    for taps, step, window in ((7, 2, (3, 3)), (5, 1, (2, 2)), (4, 3, (3, 2))):
+        x = T.tensor("float32", shape=(None, 3, None, None))
+        y = layer(x, taps, 64, 3, subsample=(step, step))
+        y = T.signal.pool.pool_2d(y, window, ignore_border=True, stride=(2, 1))
+        y = layer(layer(y, 3, 64, 1, num_groups=64), 3, 32, 64, subsample=(2, 1))
+        y = layer(layer(y, 5, 32, 1, num_groups=32, subsample=(1, 2)), 1, 17, 32)
+        many = [rng.integers(-1, 2, shape).astype("float32") for shape in ((1, 3, 37, 61), (3, 3, 19, 22))]
+        with symc.config.change(conv_accuracy="strict"):
+            plain = symc.function([x], y)
+            wanted = [plain(images) for images in many]
+            with symc.config.change(cpu_precision="bfloat16"):
+                f = symc.function([x], y)
+                yield from zip(map(f, many), wanted)
+
+
+@program
 def pooling():
     x = T.tensor4("x")
     for window, step, n in ((2, 2, 7), (3, 2, 9), (3, 1, 5)):

@@ -306,6 +306,66 @@ def test_algorithms(device: str, case: tuple, algorithm: str) -> None:
     np.testing.assert_allclose(found, want, atol=2e-5)
 
 
+FEW = [  # images, channels, rows, columns, filters, taps, strides, padding, dilations, windows of maxima, flipped
+    (1, 3, 37, 41, 64, (7, 7), (2, 2), (3, 3), (1, 1), (1, 1), False),
+    (2, 1, 20, 33, 32, (5, 5), (1, 1), (0, 2), (1, 1), (1, 1), True),
+    (3, 2, 9, 8, 32, (3, 4), (1, 2), (1, 1), (2, 1), (2, 1), False),
+    (1, 5, 23, 61, 96, (11, 11), (4, 4), (2, 5), (1, 1), (1, 1), True),
+    (1, 3, 16, 30, 32, (2, 6), (3, 3), (1, 0), (1, 1), (1, 2), False),
+    (2, 3, 4, 3, 32, (4, 5), (1, 1), (2, 2), (1, 1), (2, 2), True),
+    (1, 7, 1, 260, 32, (1, 9), (1, 3), (0, 8), (1, 1), (1, 3), False),
+    (1, 3, 12, 15, 32, (5, 5), (2, 1), (2, 2), (1, 2), (1, 1), False),
+    (2, 3, 11, 14, 32, (3, 3), (2, 2), (1, 1), (1, 1), (1, 1), True),
+]
+
+
+@pytest.mark.parametrize("case", FEW)
+def test_images_of_a_few_channels(device: str, case: tuple) -> None:
+    """Odd and even numbers of taps and strides; what is infinite beside a filter's last column is not read."""
+    n, c, h, w, k, taps, stride, pad, dilation, window, flip = case
+    filters = _weights(k, c, *taps)
+    x = T.tensor("float32", shape=(None, c, None, None))
+    given = {"pad": tuple((p, p) for p in pad), "stride": stride, "dilation": dilation, "groups": 1, "flip": flip}
+    op = Op(CONV2D_TO_BLOCKS, **given, pool=window, channels=k)
+    f = symc.function([x], op(x, symc.shared(filters)), device=device)
+    images = rng.normal(size=(n, c, h, w)).astype("float32")
+    turned = _rounded(filters)[:, :, :: -1 if flip else 1, :: -1 if flip else 1]
+
+    def wanted(images: np.ndarray) -> np.ndarray:
+        padded = np.pad(_rounded(images), [(0, 0), (0, 0), *given["pad"]])
+        span = [(m - 1) * d + 1 for m, d in zip(taps, dilation)]
+        seen = np.lib.stride_tricks.sliding_window_view(padded, span, (2, 3))
+        seen = seen[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+        sums = np.einsum("nchwrs,kcrs->nkhw", seen, turned)
+        rows, columns = (size // m for size, m in zip(sums.shape[2:], window))
+        sums = sums[:, :, : rows * window[0], : columns * window[1]]
+        return sums.reshape(n, k, rows, window[0], columns, window[1]).max((3, 5))
+
+    want = wanted(images)
+    found = f(images).transpose(0, 1, 4, 2, 3).reshape(want.shape)
+    np.testing.assert_allclose(found, want, atol=1e-5)
+    images[0, 0, h // 2, w // 2] = np.nan
+    want = wanted(images)
+    found = f(images).transpose(0, 1, 4, 2, 3).reshape(want.shape)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(want))
+
+
+@pytest.mark.parametrize(("taps", "stride"), [(7, 2), (5, 1), (4, 2)])
+def test_first_layers(device: str, taps: int, stride: int) -> None:
+    """A bias and bounds are applied as the last products are added, and another convolution's maps are added."""
+    x = T.tensor("float32", shape=(None, 3, None, None))
+    ws, bias = [_weights(64, 3, taps, taps), _weights(64, 3, taps, taps), _weights(32, 64, 1, 1)], _bias(64)
+    first = T.clip(_conv(x, ws[0], subsample=(stride, stride)) + symc.shared(bias).dimshuffle("x", 0, "x", "x"), -1, 2)
+    both = T.nnet.relu(_conv(x, ws[1], subsample=(stride, stride)) + first)
+    f = symc.function([x], [_conv(both, ws[2]), both.sum()], device=device)
+    assert _ops(f).count("conv2d_to_blocks{") >= 2
+    images = rng.normal(size=(2, 3, 21, 45)).astype("float32")
+    v = _rounded(np.clip(_convolved(images, ws[0], stride) + bias[:, None, None], -1, 2))
+    v = _rounded(np.maximum(_convolved(images, ws[1], stride) + v, 0))
+    for have, want in zip(f(images), (_convolved(v, ws[2]), v.sum())):  # either map may be rounded
+        assert np.sqrt(np.mean((have - want) ** 2)) < 4e-3 * np.sqrt(np.mean(want**2))
+
+
 @pytest.mark.parametrize("taps", [(1, 1), (3, 2)])
 def test_channels_that_are_zero(device: str, taps: tuple[int, int]) -> None:
     """Products with filters of zeros behind the last channel are left out."""

@@ -70,6 +70,17 @@ static inline void take_strided(const real *from, int64_t step, int64_t count, i
         to[i] = from[i * step];
 }
 
+/* `count` pixels of a row of an image, `step` apart from column `left` on, and zeros beside the row; loads nothing behind `end`. */
+static inline void take_pixels(const real *row, int64_t in_w, const real *end, int64_t left, int64_t step, int64_t count, real *to)
+{
+    int64_t first = smaller(count, left < 0 ? ceil_div(-left, step) : 0);
+    int64_t last = left < in_w ? larger(first, smaller(count, ceil_div(in_w - left, step))) : first;
+    if (last - first < count)
+        memset(to, 0, first * sizeof(real)), memset(to + last, 0, (count - last) * sizeof(real));
+    const real *from = row + left + first * step;
+    take_strided(from, step, last - first, end - from, to + first);
+}
+
 /* Lane by lane: yes where the mask is set, no elsewhere. */
 INLINE vec choose(index_vec mask, vec yes, vec no)
 {
