@@ -120,32 +120,35 @@ static tiles_kernel *const by_tiles[3][2][2] = {NAMES(1), NAMES(2), NAMES(3)};
 #endif
 
 #if SYMC_HAS_PAIRS
-/* A tile of sums in registers: `vecs` vectors of each of some rows of A, which are three to a pointer, since what is one or two
- * distances behind a pointer has an address in the same instruction. */
+/* Rows of A, `apart` elements from one another, are three to a pointer: what is one or two distances behind a pointer has an
+ * address in the same instruction. */
 typedef struct {
     const float *rows[(TILE_ROWS + 2) / 3];
     int64_t apart;
-} tile_pointers;
+} row_pointers;
 
-INLINE tile_pointers tile_pointers_of(int rows, const float *a, int64_t apart)
+INLINE row_pointers row_pointers_of(int rows, const float *a, int64_t apart)
 {
-    tile_pointers t = {.apart = apart};
+    row_pointers p = {.apart = apart};
     UNROLL
     for (int i = 0; i < (rows + 2) / 3; i++)
-        t.rows[i] = a + 3 * i * apart;
-    return t;
+        p.rows[i] = a + 3 * i * apart;
+    return p;
 }
 
+/* Element `i` of row `r`. */
+INLINE float element_of(const row_pointers *p, int r, int i) { return p->rows[r / 3][r % 3 * p->apart + i]; }
+
 /* Adds the products of pair `i` of each row and of a row of B. */
-INLINE void add_pair(int rows, int vecs, const tile_pointers *a, int i, const float *b, __m512 sum[TILE_ROWS][2])
+INLINE void add_pair(int rows, int vecs, const row_pointers *a, int i, const float *b, __m512 sum[TILE_ROWS][2])
 {
     vec w[2];
     UNROLL
     for (int v = 0; v < vecs; v++)
-        w[v] = in_register(load(b + v * VL));
+        w[v] = load(b + v * VL);
     UNROLL
     for (int r = 0; r < rows; r++) {
-        __m512bh pair = (__m512bh)in_register((vec)_mm512_set1_ps(a->rows[r / 3][r % 3 * a->apart + i]));
+        __m512bh pair = (__m512bh)_mm512_set1_ps(element_of(a, r, i));
         UNROLL
         for (int v = 0; v < vecs; v++)
             sum[r][v] = _mm512_dpbf16_ps(sum[r][v], pair, (__m512bh)w[v]);
@@ -168,7 +171,7 @@ INLINE void multiply_pairs(int rows, int vecs, const pair_tile *t, const float *
         fetch_lines(&fetch);
         const float *p = a + t->list[q].a, *w = b + t->list[q].b * vecs * VL;
         if (t->parts->few && t->list[q].b >= t->parts->last) {
-            const tile_pointers from = tile_pointers_of(rows, p, t->apart);
+            const row_pointers from = row_pointers_of(rows, p, t->apart);
             for (int i = 0; i < t->parts->few; i++)
                 add_pair(rows, vecs, &from, i * t->parts->gap, w + i * vecs * VL, sum);
             continue;
@@ -176,7 +179,7 @@ INLINE void multiply_pairs(int rows, int vecs, const pair_tile *t, const float *
         /* as many new lines as there are rows begin with a step: see blocks_typed.h */
         const float *next = q + 1 < t->steps ? a + t->list[q + 1].a : p + rows * t->apart;
         for (int i = 0; i < VL; i += AT_ONCE, p += AT_ONCE, w += AT_ONCE * vecs * VL, next += AT_ONCE * t->apart) {
-            const tile_pointers from = tile_pointers_of(rows, p, t->apart);
+            const row_pointers from = row_pointers_of(rows, p, t->apart);
             UNROLL
             for (int k = 0; k < AT_ONCE; k++) {
                 if (rows > VL / 2)
