@@ -315,6 +315,9 @@ static method backward_method(const conv2d *v, const gather *g)
         return BY_PANELS;
     if (is_matrix_product(v))
         return BY_PRODUCTS;
+    conv2d forward;
+    if (FN(symc_planes_suit_data)(v, &forward) && !lanes_save_time(&forward))
+        return BY_PLANES;
     if (FN(symc_grouped_suits)(v))
         return BY_GROUPS;
     if (images_in_lanes(v, g))
@@ -353,6 +356,7 @@ static void run_backward_data(void *const *bufs, const int64_t *p, symc_stored *
     if (v.images * v.channels * v.in_h * v.in_w <= 0)
         return;
     rearrangement a;
+    conv2d forward;
     gather g = phase_gather(&v, bufs[0], bufs[1], bufs[2], 0, 0, &a);
     switch (backward_method(&v, &g)) {
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
@@ -363,6 +367,10 @@ static void run_backward_data(void *const *bufs, const int64_t *p, symc_stored *
     case BY_PIXEL_PARTS: symc_pair_pixels_backward_data(&v, bufs[0], bufs[1], bufs[2]); return;
 #endif
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 1); return;
+    case BY_PLANES:
+        FN(symc_planes_suit_data)(&v, &forward);
+        FN(symc_planes_forward)(&forward, bufs[0], bufs[1], bufs[2]);
+        return;
     case BY_GROUPS: FN(symc_grouped_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_IMAGES: FN(symc_image_lanes_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_SCATTER:

@@ -13,6 +13,9 @@ HIDDEN double FN(symc_planes_time)(const conv2d *v);
 
 HIDDEN void FN(symc_planes_forward)(const conv2d *v, real *y, const real *x, const real *weights);
 
+/* Whether the gradient with respect to the images is such a forward pass, of dY, as `t` describes it. */
+HIDDEN int FN(symc_planes_suit_data)(const conv2d *v, conv2d *t);
+
 /* The same in pieces, for other methods. */
 typedef struct {
     const conv2d *v;

@@ -30,6 +30,15 @@ int FN(symc_planes_suit)(const conv2d *v)
            4 * v->out_w >= VL && (v->taps_h * v->taps_w <= FEW_TAPS || (v->filters == v->groups && 2 * v->out_w >= VL));
 }
 
+int FN(symc_planes_suit_data)(const conv2d *v, conv2d *t)
+{
+    *t = *v;
+    t->in_h = v->out_h, t->in_w = v->out_w, t->out_h = v->in_h, t->out_w = v->in_w;
+    t->pad_h = (v->taps_h - 1) * v->dil_h - v->pad_h, t->pad_w = (v->taps_w - 1) * v->dil_w - v->pad_w;
+    t->flip = !v->flip;
+    return v->step_h == 1 && v->step_w == 1 && v->filters == v->groups && FN(symc_planes_suit)(t);
+}
+
 /* Taps in the order of the pixels that they read. */
 INLINE axis ascending(axis a)
 {

@@ -6,6 +6,7 @@
 #ifndef SYMC_TILE_H
 #define SYMC_TILE_H
 
+#include "base/ahead.h"
 #include "base/plain.h"
 
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -54,8 +55,6 @@ typedef struct {
     const real *next;
     int64_t lines;
 } ahead;
-
-enum { LINE_ELEMENTS = 64 / sizeof(real) };
 
 INLINE void fetch_lines(ahead *f)
 {
