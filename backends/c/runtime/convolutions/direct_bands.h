@@ -93,7 +93,8 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
     int64_t high = b->last_row - b->first_row, wide = b->last_col - b->first_col;
     int64_t tiles = z->flat ? ceil_div((high - 1) * z->wide + wide, TILE_ROWS) : high * ceil_div(wide, TILE_ROWS);
     for (int64_t q = 0; q == 0 || q < depth * z->taps; q += chunk(z)) {
-        ahead f = ahead_of(filters + (q + chunk(z)) * VL * cols, cols, tiles * images);
+        int64_t steps = smaller(chunk(z), depth * z->taps - q);
+        ahead f = ahead_of(filters + (q + steps) * VL * cols, steps, cols, tiles * images);
         for (int64_t i = 0; i < images; i++)
             if (!skip || !skip[i])
                 multiply_chunk(z, b, top, left, window + i * size, filters, depth, q, cols, pixels + i * z->pixels * cols,

@@ -274,7 +274,7 @@ static void multiply_tiles(const winograd *v, const tile_unit *u, int64_t step, 
     for (int64_t point = 0; point < v->points; point++, image += v->tile_step, filters += filter_step, sums += v->sum_step) {
         int kind = kind_of_point(&v->cols, point);
         int64_t tiles = u->count[kind], least = tiles / larger(1, panels(tiles));
-        ahead fetch = ahead_of(filters + filter_step, cols, panels(tiles));
+        ahead fetch = ahead_of(filters + filter_step, stop - step, cols, panels(tiles));
         for (int64_t j = 0; j < panels(tiles); j++, fetch.next += fetch.lines * (stop - step) * LINE_ELEMENTS) {
             int64_t begin = panel_start(j, tiles), size = panel_start(j + 1, tiles) - begin, place = u->begin[kind] + begin;
             FN(symc_block_tile)(size, cols, 1, stop - step, left, lists[kind][size > least],

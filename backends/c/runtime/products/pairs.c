@@ -166,26 +166,27 @@ INLINE void multiply_pairs(int rows, int vecs, const pair_tile *t, const float *
         for (int v = 0; v < vecs; v++)
             sum[r][v] = t->accumulate ? _mm512_loadu_ps(c + r * t->ldc + v * VL) : _mm512_setzero_ps();
     }
+    if (t->end) {
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            __builtin_prefetch(t->pairs + r * VL, 1);
+    }
     ahead fetch = t->fetch;
     for (int64_t q = 0; q < t->steps; q++) {
         fetch_lines(&fetch);
         const float *p = a + t->list[q].a, *w = b + t->list[q].b * vecs * VL;
-        if (t->parts->few && t->list[q].b >= t->parts->last) {
-            const row_pointers from = row_pointers_of(rows, p, t->apart);
-            for (int i = 0; i < t->parts->few; i++)
-                add_pair(rows, vecs, &from, i * t->parts->gap, w + i * vecs * VL, sum);
-            continue;
-        }
-        /* as many new lines as there are rows begin with a step: see blocks_typed.h */
-        const float *next = q + 1 < t->steps ? a + t->list[q + 1].a : p + rows * t->apart;
-        for (int i = 0; i < VL; i += AT_ONCE, p += AT_ONCE, w += AT_ONCE * vecs * VL, next += AT_ONCE * t->apart) {
+        const int few = t->parts->few && t->list[q].b >= t->parts->last;
+        const int64_t pairs = few ? t->parts->few : VL, gap = few ? t->parts->gap : 1;
+        int64_t i = 0;
+        for (; gap == 1 && i + AT_ONCE <= pairs; i += AT_ONCE, p += AT_ONCE, w += AT_ONCE * vecs * VL) {
             const row_pointers from = row_pointers_of(rows, p, t->apart);
             UNROLL
-            for (int k = 0; k < AT_ONCE; k++) {
-                if (rows > VL / 2)
-                    __builtin_prefetch(next + k * t->apart);
+            for (int k = 0; k < AT_ONCE; k++)
                 add_pair(rows, vecs, &from, k, w + k * vecs * VL, sum);
-            }
+        }
+        for (; i < pairs; i++, p += gap, w += vecs * VL) {
+            const row_pointers from = row_pointers_of(rows, p, t->apart);
+            add_pair(rows, vecs, &from, 0, w, sum);
         }
     }
     if (t->end) {

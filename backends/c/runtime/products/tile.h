@@ -49,23 +49,23 @@ typedef struct {
     int64_t a, b;
 } block_step;
 
-/* What is fetched to the second level cache while a tile is multiplied: so many lines of memory with each step, as far as they
- * exist. Shared evenly among the tiles that precede its use: memory beyond the cache does not answer as fast as one tile asks. */
+/* What is fetched to the second level cache while a tile is multiplied, [next, last): so many lines of memory with each step.
+ * Shared evenly among the tiles that precede its use: memory beyond the cache does not answer as fast as one tile asks. */
 typedef struct {
-    const real *next;
+    const real *next, *last;
     int64_t lines;
 } ahead;
 
 INLINE void fetch_lines(ahead *f)
 {
-    for (int64_t i = 0; i < f->lines; i++, f->next += LINE_ELEMENTS)
+    for (int64_t i = 0; i < f->lines && f->next < f->last; i++, f->next += LINE_ELEMENTS)
         __builtin_prefetch(f->next, 0, 2);
 }
 
-/* The part of each of `tiles` tiles, if a step of what follows has VL rows of `cols` elements. */
-INLINE ahead ahead_of(const real *next, int64_t cols, int64_t tiles)
+/* `steps` steps of VL rows of `cols` elements that follow, shared among `tiles` tiles of as many steps. */
+INLINE ahead ahead_of(const real *next, int64_t steps, int64_t cols, int64_t tiles)
 {
-    return (ahead){next, ceil_div(VL * cols / LINE_ELEMENTS, larger(1, tiles))};
+    return (ahead){next, next + steps * VL * cols, ceil_div(VL * cols / LINE_ELEMENTS, larger(1, tiles))};
 }
 
 /* dst[c * ld_dst + r] = src[r * ld_src + c] for r < rows, c < cols; ld_dst >= rows. Writes nothing else. */
