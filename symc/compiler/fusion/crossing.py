@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from symc.compiler.fusion.groups import FusionGroup, IterationMap, is_one, read_along_rows, resolve, source_of, wide
+from symc.compiler.fusion.groups import FusionGroup, IterationMap, is_one, resolve, source_of, wide
 from symc.graph import Apply, Variable, dims
 from symc.graph.op import Pointwise, Reduction
 from symc.loops.ir import SUM_TERMS
 
-__all__ = ["cross", "cross_axes", "divided", "large_reads"]
+__all__ = ["cross", "cross_axes", "divided", "large_reads", "terms_map"]
 
 SHORTEST = 32
 """The length of rows, if known, from which on sums across them are worth merging."""
@@ -26,7 +26,7 @@ def cross_axes(
     source: FusionGroup, target: FusionGroup, at: IterationMap, demanded: IterationMap
 ) -> dict[int, int] | None:
     """Map all axes of ``source`` to those of ``target``, where both have the element at ``at`` and ``demanded``."""
-    if not target.machine.any_rows or not target.has_room(len(source.members), 1, reducing=True):
+    if not target.machine.any_rows:
         return None
     mapping: dict[int, int] = {}
     for a, b in zip(at, demanded):
@@ -61,12 +61,14 @@ def cross(
     All axes are those of ``target``. None if the groups are not of this form.
     """
     same = {a: a for a in range(len(target.axes))}
+    if not target.has_room_for(source, 1, reducing=True):
+        return None
     for source_has_rows in (True, False):
         rows, other = (source, target) if source_has_rows else (target, source)
         of_rows, of_other = (mapping, same) if source_has_rows else (same, mapping)
-        if _walks_rows(rows, stored) and _fits(rows, other, of_rows, of_other, stored):
+        if _walks_rows(rows) and _fits(rows, other, of_rows, of_other, stored):
             found = {
-                node.outputs[0]: tuple(None if a is None else of_other[a] for a in _terms_map(other, node))
+                node.outputs[0]: tuple(None if a is None else of_other[a] for a in terms_map(other, node))
                 for node in other.members
                 if isinstance(node.op.record.lower, Reduction)
             }
@@ -74,14 +76,17 @@ def cross(
     return None
 
 
-def _terms_map(group: FusionGroup, node: Apply) -> IterationMap:
+def terms_map(group: FusionGroup, node: Apply) -> IterationMap:
     """The axes that the terms of a reduction follow."""
+    crossed = group.crossed.get(node.outputs[0])
+    if crossed is not None:
+        return crossed
     outer, inner = iter(group.iteration_maps[node.outputs[0]]), iter(group.inner or ())
     return tuple(next(inner) if k in node.op["axes"] else next(outer) for k in range(node.inputs[0].ndim))
 
 
-def _walks_rows(group: FusionGroup, stored: set[Variable]) -> bool:
-    """Whether the group goes through rows in memory more than once."""
+def _walks_rows(group: FusionGroup) -> bool:
+    """Whether the group goes through rows in memory."""
     if not group.inner or not group.order:
         return False
     order = [a for a in group.order if not is_one(group.axes[a])]
@@ -90,8 +95,7 @@ def _walks_rows(group: FusionGroup, stored: set[Variable]) -> bool:
     length = dims.product(group.axes[a] for a in group.inner)
     if type(length) is int and length < SHORTEST:
         return False
-    own = [n.outputs[0] for n in _reductions(group) if n.outputs[0] not in group.crossed]
-    return any(read_along_rows(group, [v], stored) for v in own)
+    return group.worth_rows(group.outer, group.inner)
 
 
 def _reductions(group: FusionGroup) -> list[Apply]:
@@ -176,7 +180,7 @@ def large_reads(group: FusionGroup, stored: set[Variable]) -> dict[Variable, Ite
         if isinstance(node.op.record.lower, Pointwise):
             at = group.iteration_maps[value]
         elif isinstance(node.op.record.lower, Reduction):
-            at = group.crossed.get(value) or _terms_map(group, node)
+            at = terms_map(group, node)
         else:
             continue
         for v in node.inputs:

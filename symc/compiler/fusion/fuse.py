@@ -22,7 +22,7 @@ from symc.compiler.rewrite import failures
 from symc.compiler.target import CPU, Target
 from symc.graph import Variable
 
-ROUNDS = 4
+ROUNDS = 6
 """How often all groups are offered to their consumers, unless nothing changes any more.
 
 A group that has absorbed a producer of several groups may be merged with these."""

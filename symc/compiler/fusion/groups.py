@@ -76,6 +76,13 @@ class FusionGroup:
         few = reducing or self.inner is not None or chain > max(limit, count // CHAINS)
         return count <= (limit if few else self.machine.map_limit)
 
+    def has_room_for(self, other: FusionGroup, chain: int, reducing: bool = False) -> bool:
+        """The same for the members of another group, some of which both may have."""
+        if self.has_room(len(other.members), chain, reducing):
+            return True
+        more = sum(node.outputs[0] not in self.iteration_maps for node in other.members)
+        return more < len(other.members) and self.has_room(more, chain, reducing)
+
     @property
     def longest_chain(self) -> int:
         """The number of members of the longest chain."""

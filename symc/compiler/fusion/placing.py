@@ -133,10 +133,10 @@ class Fusion:
                 continue
             if _extent(base) < extent:
                 continue
-            large += 1
+            large += extent > 0  # a number takes no memory to speak of
             if large > 1:
                 return False
-            if base.owner is None or base in self.stored:
+            if base.owner is None or base in self.stored or isinstance(base.owner.op.record.lower, Reduction):
                 continue
             if not self.is_cheap(base.owner, depth - 1):
                 return False

@@ -12,7 +12,7 @@ from symc.loops.ir import SUM_TERMS, Accumulate, Alloc, Load, Ref, Step, Store
 
 __all__ = ["CrossedRows"]
 
-FEWEST_ROWS = 8
+FEWEST_ROWS = 16
 """The smallest number of rows of a part that has a total for each column."""
 FEWEST_TERMS = 1 << 14
 """The smallest number of elements of a part."""
