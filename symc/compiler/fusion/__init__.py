@@ -15,7 +15,7 @@ epilogues of the library calls whose outputs they process.
 """
 
 from symc.compiler.fusion.chains import chains_of
-from symc.compiler.fusion.crossing import divided
+from symc.compiler.fusion.crossing import divided, terms_map
 from symc.compiler.fusion.epilogues import row_axes, rows_of_vectors
 from symc.compiler.fusion.fuse import fuse, may_fail
 from symc.compiler.fusion.groups import (
@@ -32,6 +32,7 @@ from symc.compiler.fusion.groups import (
     is_inline,
     nodes_of,
     read_along,
+    read_along_rows,
     resolve,
     source_of,
     symbols_of_unit,
@@ -57,7 +58,9 @@ __all__ = [
     "may_fail",
     "nodes_of",
     "read_along",
+    "read_along_rows",
     "row_axes",
     "resolve",
     "symbols_of_unit",
+    "terms_map",
 ]

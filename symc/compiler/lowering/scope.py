@@ -14,8 +14,10 @@ from symc.compiler.fusion import (
     external_reads,
     fuse,
     may_fail,
+    read_along_rows,
     resolve,
     symbols_of_unit,
+    terms_map,
 )
 from symc.compiler.lowering.epilogue import EpilogueLowering, lower_chain
 from symc.compiler.lowering.fusion_group import lower_group
@@ -28,7 +30,7 @@ from symc.compiler.lowering.single import lower_single
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.body import Body, Equality
 from symc.graph.dim_bounds import is_monotone, largest
-from symc.graph.op import Loops, Pointwise, Structured
+from symc.graph.op import Loops, Pointwise, Reduction, Structured
 from symc.loops.ir import UNBOUNDED, Bind, Carried, Check, Loop, Node, Ref
 
 __all__ = ["Scope"]
@@ -289,15 +291,18 @@ class Scope(Region):
     def _take_over(self, group: FusionGroup, position: int) -> None:
         """Let a group's results reuse the memory of temporaries that it reads elementwise for the last time.
 
-        A group that also reduces may read a row again after it has stored results of it.
+        A group that needs sums of a row may read it again after it has stored results of it.
         """
-        if group.inner and not all(isinstance(node.op.record.lower, Pointwise) for node in group.members):
+        sums = [node.outputs[0] for node in group.members if isinstance(node.op.record.lower, Reduction)]
+        if group.inner and (group.crossed or read_along_rows(group, sums, self.stored)):
             return
         reads: dict[Variable, set[Any]] = {}
         for node in group.members:
             iteration_map = group.iteration_maps[node.outputs[0]]
             for v in node.inputs:
-                if not isinstance(node.op.record.lower, Pointwise):
+                if isinstance(node.op.record.lower, Reduction):
+                    base, at = resolve(v, terms_map(group, node), self.stored)
+                elif not isinstance(node.op.record.lower, Pointwise):
                     base, at = resolve(v, (None,) * v.ndim, self.stored)[0], None  # not elementwise
                 else:
                     base, at = resolve(v, iteration_map, self.stored)
