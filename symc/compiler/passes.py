@@ -30,6 +30,7 @@ from symc.compiler.rewrite.engine import RuleList, rewrite
 from symc.compiler.scans import improved
 from symc.compiler.scattering import checks_apart, framed_writes, scatters_with_operands
 from symc.compiler.shape_specialisation import Specialised, specialise
+from symc.compiler.short_sums import short_sums
 from symc.compiler.slices import views_of_slices, views_where_needed
 from symc.compiler.storage import computed_wide
 from symc.compiler.target import CPU, Target
@@ -250,11 +251,11 @@ def prepare_values(state: State) -> State:
 def join_last(state: State) -> State:
     """Move slices before elementwise ops, both before joins, and elementwise ops before reshapes of products.
 
-    Then apply the canonical rules again.
+    Short sums are written out before, as terms that are such slices. Then apply the canonical rules again.
     """
     if state.mode != "fast_run":
         return state
-    graph = state.graph
+    graph = within(state.graph, short_sums) if state.target.short_row else state.graph
     for _ in range(JOIN_ROUNDS):
         before, graph = graph, within(graph, joins_last)
         if graph is before:
