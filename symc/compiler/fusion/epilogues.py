@@ -23,6 +23,7 @@ from symc.compiler.fusion.groups import (
     Unit,
     base_of,
     external_reads,
+    is_dim,
     is_inline,
     is_one,
     resolve,
@@ -193,7 +194,7 @@ def _continues(group: FusionGroup, node: Apply, stored: set[Variable]) -> bool:
         for base, found in reads_of(member, group, stored):
             if base is out and found != full:
                 return False
-            if base is not out and base.owner is not None and base not in stored and is_inline(base):
+            if base is not out and base not in stored and is_inline(base) and not is_dim(base):
                 return False  # it may read at other positions
             along = tuple(a for a in found if a in columns)
             if along not in followed or along and _after(found, columns[-1]):

@@ -14,7 +14,16 @@ from symc.compiler.fusion.absorbing import absorb, agree, crossed_by, same_rows
 from symc.compiler.fusion.crossing import behind, cross_axes, large_reads, terms_map
 from symc.compiler.fusion.dependencies import between, inputs_of
 from symc.compiler.fusion.epilogues import row_axes
-from symc.compiler.fusion.groups import FusionGroup, IterationMap, Unit, axes_of, is_one, read_along, resolve
+from symc.compiler.fusion.groups import (
+    FusionGroup,
+    IterationMap,
+    Unit,
+    axes_of,
+    is_one,
+    is_slow_op,
+    read_along,
+    resolve,
+)
 from symc.compiler.fusion.placing import Fusion
 from symc.compiler.rewrite import failures
 from symc.graph import Apply, Variable, dims
@@ -22,10 +31,12 @@ from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 
 __all__ = ["merge_siblings"]
 
-MOST_SIBLINGS = 16
-"""The number of groups reading an array up to which they are merged with one another."""
+NEAREST = 6
+"""The number of groups to which one that reads the same array is offered: the next ones in order."""
 MOST_STREAMS = 12
 """The number of large arrays that a loop may read and write: processors fetch few at a time ahead."""
+MOST_SLOW = 2
+"""The number of functions by polynomials in one loop over sums, beyond which their constants exceed the registers."""
 SHORTEST = 64
 """The number of elements in a row from which on a loop over them is as good as one over all elements."""
 
@@ -37,13 +48,14 @@ class Walk:
     """How a group goes through memory: its long axes in order, and before which of them a loop over rows begins.
 
     ``streams`` are the arrays that follow all of these axes, ``calls`` the results of library calls that it might
-    continue.
+    continue, ``slow`` the members that take polynomials.
     """
 
     axes: list[int]
     cuts: set[int]
     streams: set[Variable]
     calls: set[Variable]
+    slow: set[Variable]
     fails: bool
 
 
@@ -61,8 +73,6 @@ def merge_siblings(
     walks: dict[int, Walk | None] = {}
     moved: dict[int, tuple[FusionGroup, Renaming]] = {}
     for found in readers.values():
-        if not 2 <= len(found) <= MOST_SIBLINGS:
-            continue
         places: dict[int, tuple[FusionGroup, IterationMap]] = {}
         for unit, at in found:
             while id(unit) in moved:
@@ -72,13 +82,13 @@ def merge_siblings(
         waiting = sorted(places.values(), key=lambda place: state.unit_order[place[0]])
         while waiting:
             first = waiting.pop(0)
-            for other in waiting:
+            waiting[:NEAREST] = sorted(waiting[:NEAREST], key=lambda place: state.unit_order[place[0]])
+            for other in waiting[:NEAREST]:
                 renaming = _merged(state, producer, current, first, other, walks)
                 if renaming is not None:
                     redirect[id(first[0])] = other[0]
                     moved[id(first[0])] = other[0], renaming
                     walks.pop(id(other[0]), None)
-                    waiting.sort(key=lambda place: state.unit_order[place[0]])
                     break
     return bool(moved)
 
@@ -96,15 +106,17 @@ def _merged(
     Both read the same array, with these iteration maps.
     """
     (a, at), (b, of_b) = place, other
+    if state.unit_order[a] > state.unit_order[b]:
+        return None
     renaming = cross_axes(a, b, at, of_b)
-    if renaming is None or not agree(state, a, b, renaming):
+    if renaming is None:
         return None
     crossed = None
     if not _walk_alike(state, producer, a, b, renaming, walks):
         crossed = crossed_by(state, a, b, renaming) if a.inner and b.inner else None
         if crossed is None:
             return None
-    later = between(state, producer, current, a, b)
+    later = between(state, producer, current, a, b) if agree(state, a, b, renaming) else None
     if later is None:
         return None
     state.unit_order.merged(a, b, later)
@@ -121,10 +133,6 @@ def _walk_alike(
     walks: dict[int, Walk | None],
 ) -> bool:
     """Whether loops over the elements of ``b`` can compute ``a`` as well, and are then as good as those of each."""
-    if not a.has_room(0, 1) or not b.has_room_for(a, a.longest_chain, a.inner is not None):
-        return False
-    if _waits_for_sums(state, a, b):
-        return False
     for unit in (a, b):
         if id(unit) not in walks:
             walks[id(unit)] = _walk(state, producer, unit)
@@ -134,6 +142,13 @@ def _walk_alike(
     if first.fails != second.fails or first.calls != second.calls:
         return False
     if len(first.streams | second.streams) > MOST_STREAMS:
+        return False
+    reducing = a.inner is not None or b.inner is not None
+    if reducing and first.slow and second.slow and len(first.slow | second.slow) > MOST_SLOW:
+        return False
+    if not a.has_room(0, 1) or not b.has_room_for(a, a.longest_chain, a.inner is not None):
+        return False
+    if _waits_for_sums(state, a, b):
         return False
     if a.inner is not None:
         if not same_rows(a, b, renaming, state.stored):
@@ -184,9 +199,11 @@ def _walk(state: Fusion, producer: dict[Variable, Unit], group: FusionGroup) -> 
     cuts |= {k for k in range(1, len(axes)) if (axes[k] in inner) != (axes[k - 1] in inner)}
     if any(isinstance(node.op.record.lower, Indexed) and not node.op.record.lower.flat for node in group.members):
         cuts |= set(range(1, len(axes)))
+    pointwise = [node for node in group.members if isinstance(node.op.record.lower, Pointwise)]
+    slow = {n.outputs[0] for n in pointwise if is_slow_op(n.op, tuple(v.dtype for v in n.inputs))}
     reads = inputs_of(state, group)
     calls = {v for v in reads if isinstance(maker := producer.get(v), Apply) and row_axes(maker)}
-    return Walk(axes, cuts, streams, calls, any(map(failures.may_fail, group.members)))
+    return Walk(axes, cuts, streams, calls, slow, any(map(failures.may_fail, group.members)))
 
 
 def _places(at: IterationMap, place: dict[int, int]) -> list[int]:
