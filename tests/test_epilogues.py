@@ -130,3 +130,13 @@ def test_updates_in_epilogues_are_in_place() -> None:
     assert [v.get_value(borrow=True).ctypes.data for v in (w, m)] == before
     np.testing.assert_allclose(m.get_value(), moved, rtol=1e-4, atol=1e-2)
     np.testing.assert_allclose(w.get_value(), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_lengths_are_operands() -> None:
+    """A length as a number is known to every kernel: a product divided by one ends with the division."""
+    a, b = T.matrix("a"), T.matrix("b")
+    f = symc.function([a, b], T.dot(a, b) / a.shape[1] + b.shape[1], profile=True)
+    x, y = normal(40, 30), normal(30, 20)
+    np.testing.assert_allclose(f(x, y), x @ y / 30 + 20, rtol=1e-5)
+    assert [row.kernel for row in f.profile.rows if row.kernel.startswith("dot+")]
+    assert len(f.profile.rows) == 1, f.profile.rows
