@@ -153,16 +153,26 @@ def test_epilogues_are_kept():
     assert len([name for name in names if "relu" in name and "conv" in name]) == 2, names
 
 
-def test_a_failing_op_does_not_delay_updates():
+def test_a_failing_op_does_not_keep_an_update_from_its_place():
     """What may raise an error is not merged with what cannot, such as the new value of a shared variable."""
-    w = symc.shared(np.ones(100, "float32"), "w")
-    k = T.lvector("k")
-    f = symc.function([k], w[k].sum() + T.sqr(w).sum(), updates=[(w, w * 0.5)])
-    for _ in range(2):
-        f([0, 99])
+    u = symc.shared(np.ones(100_000, "float32"), "u")
+    k, table = T.lvector("k"), T.fvector("table")
+    f = symc.function([k, table], (table[k] * u).sum(), updates=[(u, u * 0.5)], device="c")
+    place = u.get_value(borrow=True).ctypes.data
+    assert f(np.zeros(100_000, "int64"), np.ones(3, "float32")) == 100_000
+    assert u.get_value(borrow=True).ctypes.data == place
     with pytest.raises(IndexError):
-        f([100])
-    np.testing.assert_array_equal(w.get_value(), np.full(100, 0.25, "float32"))
+        f(np.full(100_000, 3), np.ones(3, "float32"))
+    np.testing.assert_array_equal(u.get_value(), np.full(100_000, 0.5, "float32"))
+
+
+def test_values_read_along_two_axes():
+    """A value per row that the other group reads per column is not the one that the iteration has."""
+    x, b = T.dmatrix("x"), T.dvector("b")
+    v = T.exp(b)
+    outputs = [x * v.dimshuffle(0, "x"), v, T.tanh(x) + v, T.sqr(x).sum(1) * v]
+    given = [arrays((40, 40))[0], arrays((40,))[0]]
+    compare(symc.function([x, b], outputs), [x, b], outputs, given, 1e-12)
 
 
 @pytest.mark.parametrize("isa", ["avx2", "sse", "scalar"])
