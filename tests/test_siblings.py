@@ -175,6 +175,16 @@ def test_values_read_along_two_axes():
     compare(symc.function([x, b], outputs), [x, b], outputs, given, 1e-12)
 
 
+def test_axes_of_length_one():
+    """A group may have an axis of length 1 that the other does not have, and reduce it."""
+    x, y = T.tensor(dtype="float64", shape=(1, None), name="x"), T.tensor(dtype="float64", shape=(1, None, 1), name="y")
+    flat, row = x.dimshuffle(1), y.dimshuffle(0, 1)
+    outputs = [T.exp(flat), x.sum(), x.sum(0), T.sqr(x), x.max((0, 1)), T.tanh(row), y.sum((0, 2)), y.min(), row.sum(1)]
+    given = [arrays((1, 80))[0], arrays((1, 80, 1))[0]]
+    for device in ("interp", "c"):
+        compare(symc.function([x, y], outputs, device=device), [x, y], outputs, given, 1e-12)
+
+
 @pytest.mark.parametrize("isa", ["avx2", "sse", "scalar"])
 def test_widths(isa):
     x, y = T.fmatrices("xy")

@@ -150,10 +150,13 @@ def _walk_alike(
         return False
     if _waits_for_sums(state, a, b):
         return False
+    back = {m: k for k, m in renaming.items()}
+    if not back.keys() >= set(b.inner or ()):
+        return False  # an axis of length 1 that only one of them has
     if a.inner is not None:
         if not same_rows(a, b, renaming, state.stored):
             return False
-    elif b.inner is not None and not same_rows(b, a, {m: k for k, m in renaming.items()}, state.stored):
+    elif b.inner is not None and not same_rows(b, a, back, state.stored):
         return False
     alone = max(_row(b, second.axes, first.cuts), _row(b, second.axes, second.cuts))
     return _row(b, second.axes, first.cuts | second.cuts) >= min(SHORTEST, alone)
