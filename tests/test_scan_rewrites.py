@@ -259,7 +259,8 @@ def test_only_the_last_state_is_kept(known, rng):
         with pytest.raises(IndexError):
             f(a, 0)
     both = symc.function([h, n], [out[-1], out[0]], on_unused_input="ignore")
-    assert parts(loops(both)[0]).keep == (True,)
+    assert parts(loops(both)[0]).keep == (False,)  # the values after the steps are stacked, without the first one
+    assert len(parts(loops(both)[0]).body.outputs) == 2
     close(both(a, 9)[1], np.sin(a) + 0.5)
 
 
@@ -515,3 +516,24 @@ def test_merging_of_groups_in_several_rounds_makes_no_circle(rng):
         x, y, z = want, want * 0.5, want - 1
         want = np.tanh(np.cumsum(np.exp(z), 0) + x + y + np.cumsum(2 * (x + y), 0) + np.exp(z) + 2 * (x + y))
     close(symc.function([h], out[-1])(start), want)
+
+
+def test_numbers_of_a_step_are_written_into_it():
+    """A number that was computed before the loop, such as the power of two of a shift, stayed a constant in memory."""
+    x = T.TensorType("uint32", (None,))("x")
+
+    def step(s: Any) -> Any:
+        s = s ^ (s << np.uint32(13))
+        s = s ^ (s >> np.uint32(17))
+        return s ^ (s << np.uint32(5))
+
+    s, _ = symc.scan(step, outputs_info=x, n_steps=20)
+    f = symc.function([x], s)
+    (loop,) = loops(f)
+    assert not parts(loop).constants
+    values = np.array([1, 2**32 - 1, 123456789], "uint32")
+    for got in f(values):
+        values = values ^ (values << np.uint32(13))
+        values = values ^ (values >> np.uint32(17))
+        values = values ^ (values << np.uint32(5))
+        np.testing.assert_array_equal(got, values)

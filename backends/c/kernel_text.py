@@ -260,7 +260,7 @@ class KernelText:
         if s.kind == "simd" and self.without_vectors:
             return self._elements(s, seen)
         if s.kind == "simd" and can_carry(s):
-            return emit_recurrence(s, C.scalar, self.pointer, self.dtype_of)
+            return self._recurrence(s, seen)
         if s.kind == "simd" and (shared := periodic(s)) is not None:
             return emit_periodic(s, shared, C.scalar, self.pointer, self.streamed)
         if s.kind == "simd" and can_vectorise(s):
@@ -282,6 +282,16 @@ class KernelText:
         if together is not None:
             return together
         return self._rows(s, "0", f"{i}_end", f", {i}_end = {extent}", seen)
+
+    def _recurrence(self, s: For, seen: list[Statement]) -> list[str]:
+        """A loop over elements around one over steps: a single element is no vector, which its steps would wait for."""
+        if s.extent.op == "const":
+            return self._elements(s, seen) if s.extent.value == 1 else self._vectors_of_steps(s)
+        alone = self._elements(s, seen)
+        return [f"if ({C.scalar(s.extent)} == 1) {{", *alone, "} else {", *self._vectors_of_steps(s), "}"]
+
+    def _vectors_of_steps(self, s: For) -> list[str]:
+        return emit_recurrence(s, C.scalar, self.pointer, self.dtype_of)
 
     def _rows(self, s: For, begin: str, end: str, more: str, seen: list[Statement]) -> list[str]:
         """A loop from ``begin`` to ``end``; its head declares ``more``."""

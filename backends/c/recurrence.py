@@ -18,10 +18,10 @@ from symc_backends.c.vector import VectorBody
 
 __all__ = ["can_carry", "emit_recurrence"]
 
-COPIES = 4
-"""The number of vectors that take part in one serial loop."""
+COPIES = (8, 4, 2, 1)
+"""The numbers of vectors that take part in one serial loop."""
 STATES = 12
-"""The number of registers for states up to which they do, of 16 on many processors; beyond, two vectors take part."""
+"""The number of registers for states up to which they do, of 16 on many processors; two vectors always may."""
 
 
 def can_carry(loop: For) -> bool:
@@ -48,7 +48,8 @@ def emit_recurrence(
     """Generate C lines for such a loop; the arguments are those of ``emit_simd``."""
     i = loop.index
     lines = [f"{{ const int64_t end = {scalar(loop.extent)}; int64_t {i} = 0;"]
-    for copies in (COPIES, 2, 1) if COPIES * _states(loop) <= STATES else (2, 1):
+    states = _states(loop)
+    for copies in (c for c in COPIES if c <= 2 or c * states <= STATES):
         step = f"{copies} * {LANES}" if copies > 1 else LANES
         lines.append(f"for (; {i} + {step} <= end; {i} += {step}) {{")
         lines += [*_group(loop, scalar, pointer, copies, False), "}"]

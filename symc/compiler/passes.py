@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from symc.compiler.bodies import drop_unused_outputs, within
@@ -177,7 +178,8 @@ def rewrite_loops(state: State) -> State:
         return state
     state = _rewritten(state, rules.CANONICAL)
     assert state.specialised is not None
-    return replace(state, graph=within(state.graph, improved, state.specialised.symbols))
+    change = partial(improved, registers=state.target.loops_in_registers)
+    return replace(state, graph=within(state.graph, change, state.specialised.symbols))
 
 
 def rewrite_special(state: State) -> State:

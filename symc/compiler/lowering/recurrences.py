@@ -12,12 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 from symc.compiler.lowering.late_operands import late_operands_last
+from symc.compiler.lowering.row_forms import blocks_of_rows
 from symc.graph import dims
-from symc.loops.expr import ONE, ZERO, Expr, index, names_in, var
-from symc.loops.ir import Alloc, Carried, For, Kernel, Let, Load, Node, Ref, Statement, Step, Store
+from symc.loops.expr import ONE, ZERO, Expr, index, minimum, names_in, var
+from symc.loops.ir import Alloc, Carried, For, If, Kernel, Let, Load, Node, Ref, Statement, Step, Store, moved
 
 __all__ = ["in_registers"]
 
+COLUMNS = 128
+"""The number of elements whose steps one thread computes together: neighbours in memory, as many as registers hold."""
+BLOCK, COLUMN = "block", "column"
+"""The indices of the loops over blocks of elements, and over the elements of a block."""
 DELAYED = -1
 """The number of the buffer of a delayed state after a step: there is none, as a copy wrote it."""
 
@@ -31,16 +36,22 @@ def in_registers(
     """
     steps = [node for node in nodes if isinstance(node, Step)]
     delays = {id(node): pair for node in steps if (pair := _delayed(node, states)) is not None}
-    if len(steps) != len(nodes) or len(nodes) != len(delays) + 1 or not states:
+    stacked = {id(node): places for node in steps if (places := _stacked(node, states)) is not None}
+    if len(steps) != len(nodes) or len(nodes) != len(delays) + len(stacked) + 1 or not states:
         return None
-    (step,) = (node for node in steps if id(node) not in delays)
+    (step,) = (node for node in steps if id(node) not in delays and id(node) not in stacked)
     if any(status(r.buffer) for r in step.refs) or any(dims.symbols_of(d) & {t} for d in step.dims):
         return None
+    for first, second in stacked.values():
+        both = _stored_twice(step, first, second)
+        if both is None:
+            return None
+        step = both
     return _Recurrence(step, t, count, states, dict(delays.values())).step()
 
 
-def _delayed(step: Step, states: Sequence[Carried]) -> tuple[int, int] | None:
-    """The number of a state that a step makes a copy of another one before the step, and that of the other."""
+def _copy(step: Step) -> tuple[Ref, Ref] | None:
+    """What a step copies, and to where; None if it does anything else."""
     body = step.kernel.body
     while len(body) == 1 and isinstance(body[0], For):
         body = body[0].body
@@ -49,12 +60,70 @@ def _delayed(step: Step, states: Sequence[Carried]) -> tuple[int, int] | None:
     load, store = body
     if not (isinstance(load, Load) and isinstance(store, Store) and store.value.same(var(load.name, load.dtype))):
         return None
+    if not load.index.same(store.index):
+        return None
     source, target = (step.refs[int(s.buffer[1:])] for s in (load, store))
+    return source, target
+
+
+def _delayed(step: Step, states: Sequence[Carried]) -> tuple[int, int] | None:
+    """The number of a state that a step makes a copy of another one before the step, and that of the other."""
+    source, target = _copy(step) or (None, None)
     after = [k for k, s in enumerate(states) if s.after == target and not s.keep]
     before = [k for k, s in enumerate(states) if s.before == source]
-    if len(after) != 1 or len(before) != 1 or after == before or not load.index.same(store.index):
+    if len(after) != 1 or len(before) != 1 or after == before:
         return None
     return after[0], before[0]
+
+
+def _stacked(step: Step, states: Sequence[Carried]) -> tuple[Ref, Ref] | None:
+    """The new value of a state, and the place among stacked results to which a step copies it."""
+    source, target = _copy(step) or (None, None)
+    if source is None or target is None or all(s.after != source for s in states):
+        return None
+    return None if any(r.buffer == target.buffer for s in states for r in (s.before, s.after)) else (source, target)
+
+
+def _stored_twice(step: Step, first: Ref, second: Ref) -> Step | None:
+    """A step that stores what it stores at ``first`` at ``second`` as well; None if it does not store it."""
+    kernel = step.kernel
+    numbers = [k for k, r in enumerate(step.refs) if r == first and k in kernel.writes]
+    if len(numbers) != 1:
+        return None
+    buffer, new = f"b{numbers[0]}", len(step.refs)
+    dtypes = (*kernel.buffers, kernel.buffers[numbers[0]])
+
+    def visit(body: Sequence[Statement]) -> tuple[Statement, ...]:
+        made: list[Statement] = []
+        for s in body:
+            made.append(replace(s, body=visit(s.body)) if isinstance(s, (For, If)) else s)
+            if isinstance(s, Store) and s.buffer == buffer:
+                made.append(replace(s, buffer=f"b{new}"))
+        return tuple(made)
+
+    both = replace(kernel, buffers=dtypes, writes=kernel.writes | {new}, body=visit(kernel.body))
+    return replace(step, kernel=both, refs=(*step.refs, second))
+
+
+def _in_columns(loop: For) -> For:
+    """A loop over elements in blocks of ``COLUMNS``, which threads share; ``loop`` itself if it has another form."""
+    element, total = loop, loop.extent
+    at: dict[str, Expr] = {}
+    if loop.kind == "parallel":
+        inner = loop.body[0] if len(loop.body) == 1 else None
+        found = blocks_of_rows(loop, inner) if isinstance(inner, For) else None
+        if found is None or not isinstance(inner, For):
+            return loop
+        element, total = inner, found[0]
+        at[loop.index] = ZERO
+    if loop.index in (BLOCK, COLUMN) or total.op == "const" and int(total.value) <= COLUMNS:
+        return loop
+    if not all(isinstance(s, (Let, Load, Store)) for s in element.body):
+        return loop
+    start = var(BLOCK) * COLUMNS
+    at[element.index] = start + var(COLUMN)
+    columns = For(COLUMN, minimum(total - start, index(COLUMNS)), tuple(moved(s, at) for s in element.body), "simd")
+    return For(BLOCK, (total + (COLUMNS - 1)) // COLUMNS, (columns,), "parallel")
 
 
 class _Recurrence:
@@ -153,17 +222,40 @@ class _Recurrence:
         self, body: Sequence[Statement], numbers: Sequence[tuple[int, int]], stride: dict[int, Any]
     ) -> tuple[Statement, ...] | None:
         """Put the loop over steps into the loop over elements."""
-        *lets, last = body
-        if not all(isinstance(s, Let) for s in lets):
-            lets, last = [], None  # type: ignore[assignment]
+        *before, last = body
         if isinstance(last, For) and last.kind in ("parallel", "simd"):
-            if last.kind == "parallel":
-                inner = self._nest(last.body, numbers, stride)
-                work = None if last.work is None else last.work * self.size(self.count)
+            if not all(isinstance(s, (Let, Load)) for s in before):
+                return None
+            lets, each = self._of_all_steps(before, stride)
+            loop = _in_columns(replace(last, body=(*each, *last.body)))
+            if loop.kind == "parallel":
+                inner = self._nest(loop.body, numbers, stride)
             else:
-                inner, work = self._over_steps(last.body, numbers, stride), last.work
-            return None if inner is None else (*lets, replace(last, body=inner, work=work))
+                inner = self._over_steps(loop.body, numbers, stride)
+            work = None if loop.work is None else loop.work * self.size(self.count)
+            return None if inner is None else (*lets, replace(loop, body=inner, work=work))
         return self._over_steps(body, numbers, stride)
+
+    def _of_all_steps(
+        self, body: Sequence[Statement], stride: dict[int, Any]
+    ) -> tuple[list[Statement], list[Statement]]:
+        """Statements that are the same in all steps, and those that belong to each step."""
+        same: list[Statement] = []
+        each: list[Statement] = []
+        varying: set[str] = set()
+        for s in body:
+            if isinstance(s, Load):
+                fixed = self._is_fixed(int(s.buffer[1:]), stride) and varying.isdisjoint(names_in(s.index))
+            else:
+                fixed = isinstance(s, Let) and varying.isdisjoint(names_in(s.value))
+            (same if fixed else each).append(s)
+            if isinstance(s, (Let, Load)) and not fixed:
+                varying.add(s.name)
+        return same, each
+
+    def _is_fixed(self, k: int, stride: dict[int, Any]) -> bool:
+        """Whether all steps read the same memory through buffer ``k``, which none of them writes."""
+        return stride.get(k) == 0 and k not in self.writes
 
     def _over_steps(
         self, body: Sequence[Statement], numbers: Sequence[tuple[int, int]], stride: dict[int, Any]
@@ -171,9 +263,9 @@ class _Recurrence:
         """The statements of one element: states from memory to registers, the loop over steps, and back."""
         if not all(isinstance(s, (Let, Load, Store)) for s in body):
             return None
+        first, body = self._of_all_steps(body, stride)
         own = {s.name for s in body if isinstance(s, (Let, Load))}
         t = var("t_step")
-        first: list[Statement] = []
         top: list[Statement] = []
         rest: list[Statement] = []
         ends: list[Statement] = []

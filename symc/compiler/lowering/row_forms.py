@@ -9,7 +9,7 @@ from symc.loops.calls import CALLS
 from symc.loops.expr import Expr, index, minimum, names_in, var
 from symc.loops.ir import Accumulate, Alloc, Call, For, If, Kernel, Let, Load, Statement, Store
 
-__all__ = ["Access", "RowForm", "row_form"]
+__all__ = ["Access", "RowForm", "blocks_of_rows", "row_form"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _of_loops(kernel: Kernel) -> RowForm:
         if not isinstance(s, For) or s.kind not in ("parallel", "simd"):
             raise _Other  # memory outside of the loops is for all rows together, such as their sum
         inner = s.body[0] if len(s.body) == 1 and isinstance(s.body[0], For) else None
-        blocks = None if inner is None else _blocks(s, inner)
+        blocks = None if inner is None else blocks_of_rows(s, inner)
         if blocks is None or inner is None:
             own = s.extent
             body.append(replace(s, extent=size))
@@ -176,7 +176,7 @@ def _of_any_size(body: Sequence[Statement]) -> Sequence[Statement]:
     return body
 
 
-def _blocks(loop: For, inner: For) -> tuple[Expr, int] | None:
+def blocks_of_rows(loop: For, inner: For) -> tuple[Expr, int] | None:
     """The number of rows, and that of a block, if the two loops go through blocks of rows."""
     if inner.kind != "simd":
         return None

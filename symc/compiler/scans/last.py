@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symc.compiler.rewrite.ops import STEPS_DONE
-from symc.compiler.scans.loop import Loop
+from symc.compiler.scans.loop import Loop, is_arrangement
 from symc.compiler.scans.values import all_after, is_first_rows
 from symc.graph import Apply, Constant, Variable, dims
-from symc.graph.op import Op
+from symc.graph.op import Op, Pointwise
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import constant
 from symc.tensor.symbolic_dims import as_dim, dim_value
 
-__all__ = ["Uses", "last_only", "read_of_last", "steps_done"]
+__all__ = ["Uses", "last_only", "read_of_last", "stacked_after", "steps_done"]
 
 Uses = Mapping[Variable, Sequence[Apply]]
 """The applications that read a variable."""
@@ -75,6 +75,31 @@ def last_only(
         if readers and all(_reads_last(node, loop.count if done is None else done) for node in readers):
             state.keep = False
             found[k] = readers
+    return found
+
+
+def stacked_after(loop: Loop, uses: Uses, results: frozenset[Variable]) -> dict[int, Variable]:
+    """Stack the values of states after the steps, if all else that is read of their trajectories is nothing.
+
+    This saves a copy where they are results of a function. Only loops that compute elements independently of each other
+    are changed, whose states are in registers then, and which follow the order of their sequences.
+
+    Returns
+    -------
+    dict
+        Maps the positions of these states to the views of their trajectories that the stacked values replace.
+    """
+    found: dict[int, Variable] = {}
+    if loop.backwards or not all(is_arrangement(n) or isinstance(n.op.record.lower, Pointwise) for n in loop.order):
+        return found
+    for k, (state, trajectory) in enumerate(zip(loop.states, loop.node.outputs)):
+        after = all_after(trajectory).owner if state.keep else None
+        views = uses.get(trajectory, ())
+        if after is None or trajectory in results or len(views) != 1 or views[0].op != after.op:
+            continue
+        state.keep = False
+        loop.stack(state.after)
+        found[k] = views[0].outputs[0]
     return found
 
 

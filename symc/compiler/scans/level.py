@@ -9,7 +9,7 @@ from symc.compiler.bodies import drop_unused_outputs
 from symc.compiler.scans.behind import results_behind
 from symc.compiler.scans.budget import fits
 from symc.compiler.scans.joining import joined
-from symc.compiler.scans.last import last_only, read_of_last, steps_done
+from symc.compiler.scans.last import last_only, read_of_last, stacked_after, steps_done
 from symc.compiler.scans.loop import Loop, read
 from symc.compiler.scans.operands import turn_operands
 from symc.compiler.scans.outside import hoist
@@ -31,10 +31,11 @@ Outputs = Sequence[Variable]
 Change = Callable[[Apply, Sequence[Variable]], "Sequence[Variable] | None"]
 
 
-def improved(graph: Graph, symbols: Sequence[Any] = ()) -> Outputs:
+def improved(graph: Graph, symbols: Sequence[Any] = (), registers: bool = False) -> Outputs:
     """Rewrite the repetitions of a graph; its other applications stay as they are.
 
-    The last outputs of ``graph`` are the integers whose values ``symbols`` are.
+    The last outputs of ``graph`` are the integers whose values ``symbols`` are. With ``registers``, states of loops
+    that compute elements independently of each other are in registers.
     """
     graph = Graph.of(graph)
     if all(record.repeats is None for record in graph.records):
@@ -49,7 +50,8 @@ def improved(graph: Graph, symbols: Sequence[Any] = ()) -> Outputs:
         outputs = numbering.rebuild(outputs, toposort(outputs))
         outputs = _each(outputs, _moved_behind)
         outputs = _each(outputs, _turned)
-        return _dropped(joined(outputs))
+        outputs = _dropped(joined(outputs))
+        return _stacked_states(outputs) if registers else outputs
 
 
 def _each(outputs: Outputs, change: Change) -> Outputs:
@@ -105,10 +107,7 @@ def _only_last(outputs: Outputs, symbols: Sequence[Any]) -> Outputs:
     order = toposort(outputs)
     if all(node.op.record.repeats is None for node in order):
         return outputs
-    uses: dict[Variable, list[Apply]] = {}
-    for node in order:
-        for v in node.inputs:
-            uses.setdefault(v, []).append(node)
+    uses = _uses(order)
     results = frozenset(outputs)
     for node in order:
         loop = read(node, ends_early=True)
@@ -125,6 +124,34 @@ def _only_last(outputs: Outputs, symbols: Sequence[Any]) -> Outputs:
                     known[reader.outputs[0]] = read_of_last(reader, made[k], loop.count if done is None else done)
             return _only_last(clone_with(outputs, known), symbols)
     return outputs
+
+
+def _stacked_states(outputs: Outputs) -> Outputs:
+    """Stack the values of states after the steps, where nothing reads a trajectory with its first entry."""
+    order = toposort(outputs)
+    if all(node.op.record.repeats is None for node in order):
+        return outputs
+    uses = _uses(order)
+    results = frozenset(outputs)
+    for node in order:
+        loop = read(node)
+        views = {} if loop is None else stacked_after(loop, uses, results)
+        if loop is not None and views:
+            made = loop.write()
+            known = {v: new for k, (v, new) in enumerate(zip(node.outputs, made)) if k not in views}
+            for k, view in views.items():
+                known[view] = made[len(loop.states) + loop.stack(loop.states[k].after)]
+            return _stacked_states(clone_with(outputs, known))
+    return outputs
+
+
+def _uses(order: Sequence[Apply]) -> dict[Variable, list[Apply]]:
+    """The applications that read a variable."""
+    uses: dict[Variable, list[Apply]] = {}
+    for node in order:
+        for v in node.inputs:
+            uses.setdefault(v, []).append(node)
+    return uses
 
 
 def _hoisted(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
@@ -165,10 +192,17 @@ def _sequences_of_one_value(loop: Loop) -> None:
 
 
 def _repeated_inside(loop: Loop) -> None:
-    """Let a step repeat the elements of a constant itself, where it would read many copies from memory."""
+    """Let a step repeat the elements of a constant itself, where it would read many copies from memory.
+
+    Numbers become part of the step, whose formulas may be simpler for them: a quotient by a power of two is a shift.
+    """
     pending = list(loop.constants.items())
     while pending:
         inner, outer = pending.pop()
+        if isinstance(outer, Constant) and not outer.ndim:
+            del loop.constants[inner]
+            loop.replace({inner: outer})
+            continue
         node = outer.owner
         if node is None or node.op.record.enlarges is None or not isinstance(node.op.record.lower, Axes):
             continue
