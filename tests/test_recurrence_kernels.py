@@ -1,5 +1,7 @@
 """Loops over steps in one kernel: several taps, operands that a step waits for, slices that inner loops read."""
 
+import zlib
+
 import numpy as np
 import pytest
 
@@ -173,3 +175,154 @@ def test_steps_read_slices_of_their_state_where_they_use_them():
             v = v + np.tanh(w) * np.float32(0.1)
             np.testing.assert_allclose(got, v, rtol=2e-4, atol=2e-4)
             v = got
+
+
+def filtered(x, c):
+    """A filter of second order along the first axis."""
+    one, two, found = np.zeros_like(x[0]), np.zeros_like(x[0]), np.zeros_like(x)
+    for t, row in enumerate(x):
+        found[t] = c[0] * row + one
+        one, two = c[1] * row - c[3] * found[t] + two, c[2] * row - c[4] * found[t]
+    return found
+
+
+@pytest.mark.parametrize("isa", WIDTHS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("declared", [False, True])
+def test_numbers_of_all_steps_are_read_before_the_loop(declared, dtype, isa):
+    """Such loads stood in front of the loop over elements: the loop over steps remained one of a kernel per step."""
+    for steps, width in [(1, 1), (7, 3), (40, 129), (5, 300), (9, 0)]:
+        x = T.TensorType(dtype, (steps, width) if declared else (None, None))("x")
+        c = T.TensorType(dtype, (5,) if declared else (None,))("c")
+
+        def step(x_t, one, two, c=c):
+            y = c[0] * x_t + one
+            return [c[1] * x_t - c[3] * y + two, c[2] * x_t - c[4] * y, y]
+
+        with with_width(isa):
+            (_, _, y), _ = symc.scan(step, x, [T.zeros_like(x[0]), T.zeros_like(x[0]), None])
+            f = symc.function([x, c], y)
+            assert declared and (steps < 5 or width == 0) or "t_step" in loops_of(f) and "for t <" not in loops_of(f)
+            xs = rng.standard_normal((steps, width)).astype(dtype)
+            cs = np.array([0.2, 0.3, 0.2, -0.5, 0.2], dtype)
+            np.testing.assert_allclose(f(xs, cs), filtered(xs, cs), rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("isa", WIDTHS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int8"])
+def test_values_after_the_steps_are_stored_without_the_first_one(dtype, isa):
+    """A trajectory with the first value was stored, and all of it but that copied to the result."""
+    x = T.TensorType(dtype, (None, None))("x")
+    with with_width(isa):
+        s, _ = symc.scan(lambda x_t, s: T.maximum(s - 1, x_t), x, x[0])
+        whole = symc.function([x], s)
+        both = symc.function([x], [s, s[-1], (s * s).sum()])
+        sizes = [b.shape for b in whole.specialisation.program.buffers if b.role == "temp"]
+        assert all(len(shape) < 2 or shape[0] == 2 for shape in sizes), sizes
+        for steps, width in [(1, 1), (2, 5), (6, 127), (7, 128), (20, 301), (3, 0)]:
+            xs = (rng.standard_normal((steps, width)) * 20).astype(dtype)
+            now, want = xs[0], []
+            for row in xs:
+                now = np.maximum(now - np.array(1, dtype), row)
+                want.append(now)
+            want = np.array(want)
+            np.testing.assert_array_equal(whole(xs), want)
+            got = both(xs)
+            np.testing.assert_array_equal(got[0], want)
+            np.testing.assert_array_equal(got[1], want[-1])
+            np.testing.assert_allclose(got[2], (want * want).sum(), rtol=1e-4)
+
+
+def test_gradients_of_stacked_states():
+    x, a = T.dmatrix("x"), T.dvector("a")
+    s, _ = symc.scan(lambda x_t, s: s + a[0] * (x_t - s) * T.tanh(s), x, x[0])
+    cost = (s * s).sum() + s[-1].sum()
+    f = symc.function([x, a], [s, *symc.grad(cost, [x, a])])
+
+    def run(x, a):
+        now, found = x[0], []
+        for row in x:
+            now = now + a[0] * (row - now) * np.tanh(now)
+            found.append(now)
+        return np.array(found)
+
+    def total(x, a):
+        found = run(x, a)
+        return (found * found).sum() + found[-1].sum()
+
+    for steps, width in [(1, 2), (9, 3), (6, 140)]:
+        xs, start = rng.standard_normal((steps, width)), np.array([0.3])
+        got = f(xs, start)
+        np.testing.assert_allclose(got[0], run(xs, start), rtol=1e-12, atol=1e-14)
+        d = rng.standard_normal(xs.shape)
+        change = (total(xs + 1e-6 * d, start) - total(xs - 1e-6 * d, start)) / 2e-6
+        np.testing.assert_allclose((got[1] * d).sum(), change, rtol=1e-6, atol=1e-7)
+        change = (total(xs, start + 1e-6) - total(xs, start - 1e-6)) / 2e-6
+        np.testing.assert_allclose(got[2][0], change, rtol=1e-6, atol=1e-7)
+
+
+def test_threads_share_the_elements_of_a_loop_over_steps():
+    x = T.tensor("float32", shape=(250, 500), name="x")
+    s, _ = symc.scan(lambda x_t, s: s + 0.1 * (x_t - s), x, x[0])
+    assert "parallel for block" in loops_of(symc.function([x], s))
+
+
+@pytest.mark.parametrize("isa", WIDTHS)
+def test_indices_of_all_steps_are_checked_before_the_loop(isa):
+    """A check in the step kept a loop of kernels: cells of an alignment that read a table took twice as long."""
+    a, b = T.lvectors("a", "b")
+    scores = T.fmatrix("scores")
+
+    def row(a_t, before):
+        def cell(b_t, d, u, left):
+            return T.maximum(T.maximum(u, left) - 2, d + scores[a_t, b_t])
+
+        cells, _ = symc.scan(cell, [b, before[:-1], before[1:]], before[0] - 2)
+        return T.concatenate([before[:1] - 2, cells])
+
+    first = -2 * T.cast(T.arange(b.shape[0] + 1), "float32")
+    with with_width(isa):
+        f = symc.function([a, b, scores], symc.scan(row, a, first)[0])
+        assert "t_step" in loops_of(f)
+        table = rng.standard_normal((5, 6)).astype("float32")
+        for n, m in [(1, 1), (7, 4), (3, 40)]:
+            x, y = rng.integers(-5, 5, n), rng.integers(-6, 6, m)
+            want = -2 * np.arange(m + 1, dtype="float32")
+            for i, got in zip(x, f(x, y, table)):
+                now = [want[0] - 2]
+                for j, b_t in enumerate(y):
+                    now.append(max(max(want[j + 1], now[-1]) - 2, want[j] + table[i, b_t]))
+                want = np.array(now, "float32")
+                np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+        assert f(np.zeros(0, "int64"), [9], table).shape == (0, 2)  # no step reads the index
+        for x, y in [([0, 5], [1]), ([0], [0, 6]), ([0], [-7])]:
+            with pytest.raises(IndexError):
+                f(x, y, table)
+
+
+def test_masked_numbers_need_no_check_as_indices():
+    """A byte of a checksum is a position in a table of 256."""
+    data, table = T.TensorType("uint8", (None,))("data"), T.TensorType("uint32", (256,))("table")
+
+    def step(byte, c):
+        return table[T.cast((c ^ T.cast(byte, "uint32")) & np.uint32(255), "int64")] ^ (c >> np.uint32(8))
+
+    c, _ = symc.scan(step, data, T.constant(np.uint32(0xFFFFFFFF)))
+    f = symc.function([data, table], c[-1] ^ np.uint32(0xFFFFFFFF))
+    assert "checked_index" not in loops_of(f).split("for t <")[1].split("kernel K")[0]
+    numbers = []
+    for v in range(256):
+        for _ in range(8):
+            v = (v >> 1) ^ (0xEDB88320 if v & 1 else 0)
+        numbers.append(v)
+    text = b"The quick brown fox jumps over the lazy dog"
+    assert int(f(np.frombuffer(text, "uint8"), np.array(numbers, "uint32"))) == zlib.crc32(text)
+
+
+def test_an_index_that_only_a_branch_reads_is_not_checked_before_the_loop():
+    idx, v = T.lvector("idx"), T.fvector("v")
+    s, _ = symc.scan(lambda i, s: s + symc.ifelse(i < v.shape[0], v[i], np.float32(0)), idx, T.constant(np.float32(0)))
+    f = symc.function([idx, v], s)
+    np.testing.assert_allclose(f([0, 7, 1], np.float32([1, 2])), [1, 1, 3])
+    with pytest.raises(IndexError):
+        f([0, -7], np.float32([1, 2]))

@@ -185,6 +185,12 @@ def _mod(found: Sequence[Bounds]) -> Bounds:
     return 0, dims.sub(greatest, 1)
 
 
+def _and(found: Sequence[Bounds]) -> Bounds:
+    """No bit is set that is not set in an operand which is not negative."""
+    highest = [high for low, high in found if low is not None and high is not None and _is_nonnegative(low)]
+    return (0, reduce(dims.minimum, highest)) if highest else NONE
+
+
 Combined = Callable[[dims.Dim, dims.Dim], dims.Dim]
 
 
@@ -210,6 +216,7 @@ _RULES: dict[Record, Callable[[Sequence[Bounds]], Bounds]] = {
     RELU: _relu,
     SUB: _sub,
     SWITCH: _either,
+    ew.and_.record: _and,
     ew.clip.record: _clip,
     ew.mod.record: _mod,
 }

@@ -54,14 +54,21 @@ SHORTEST = 8
 
 
 def checks_apart(graph: Graph) -> Sequence[Variable]:
-    """Replace the checks of index vectors by reductions, errors that depend on these, and valid indices."""
+    """Replace the checks of index vectors by reductions, errors that depend on these, and valid indices.
+
+    Single indices are valid where their bounds say so, and keep their checks elsewhere.
+    """
     if CHECKED_INDEX not in graph.records:
         return graph
     numbering = ValueNumbering()
 
     def made(node: Apply, inputs: Sequence[Variable]) -> Sequence[Variable]:
         first = node.outputs[0]
-        if node.op.record is not CHECKED_INDEX or not first.ndim:
+        single = node.op.record is CHECKED_INDEX and not first.ndim
+        if single and (size := known_dim(inputs[1])) is not None and has_elements(size):
+            if is_inside(inputs[0], size, False):
+                return inputs[:1]
+        if node.op.record is not CHECKED_INDEX or single:
             return numbering.make(node.op, inputs, first.location, first.name, node)
         message = located(node.op["text"], node.inputs[:1], node.op["repair"], first.location)
         with building_at(first.location):

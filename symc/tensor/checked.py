@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,10 @@ def _check_build(node: Apply, ctx: Any) -> list[Statement]:
     return [ctx.nest(node.outputs[0].type.shape, body)]  # all iterations that find an error store the same code
 
 
+def _check_batch(op: Op, inputs: Sequence[Variable], stacked: Sequence[bool], count: Any) -> Variable | None:
+    return op(*inputs) if list(stacked) == [True, False] else None
+
+
 CHECKED_INDEX = record(
     "checked_index",
     infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
@@ -45,6 +50,7 @@ CHECKED_INDEX = record(
     grad=lambda op, inputs, outputs, gs: [None, None],
     lower=Loops(_check_build),
     fallible=True,
+    batch=_check_batch,
     distinct=lambda node: node.inputs[0],
 )
 

@@ -33,12 +33,15 @@ class Outside:
         self.fixed: dict[Variable, Variable] = dict(loop.constants)
         self.stacked: dict[Variable, Variable] = dict(loop.sequences)
         self.largest: dict[Variable, int] = {}
-        for node in loop.order:
+        order = loop.order
+        self.branches = any(node.op.record.lazy for node in order)
+        for node in order:
             self.enter(node)
 
     def enter(self, node: Apply) -> None:
         """Find the values of the outputs of a node whose inputs have been entered, if it may be moved."""
-        if may_fail(node) or node.op.record.effect != "none":
+        record = node.op.record
+        if may_fail(node) and not self._may_fail_before(node) or record.effect != "none":
             return
         places = [self._place(v) for v in node.inputs]
         if any(p is None for p in places):
@@ -46,6 +49,8 @@ class Outside:
         inputs = [p[0] for p in places if p is not None]
         stacked = [p[1] for p in places if p is not None]
         if not any(stacked):
+            if record.fallible:
+                return  # there may be no steps
             same = all(a is b for a, b in zip(inputs, node.inputs))
             made = node.outputs if same else node.op.apply(inputs, node.outputs[0].location).outputs
             self.fixed.update(zip(node.outputs, made))
@@ -58,6 +63,10 @@ class Outside:
             own = 0 if is_arrangement(node) else max(sample_size(v.type.shape) for v in node.outputs)
             for v in node.outputs:
                 self.largest[v] = max(own, *(self.largest.get(u, 0) for u in node.inputs))
+
+    def _may_fail_before(self, node: Apply) -> bool:
+        """Whether a node may fail for the values of all steps at once: a check that no branch may do without."""
+        return node.op.record.fallible and node.op.record.batch is not None and not self.branches
 
     def _place(self, v: Variable) -> tuple[Variable, bool] | None:
         if isinstance(v, Constant):
@@ -106,7 +115,8 @@ def hoist(loop: Loop) -> dict[int, Variable]:
         if v in outside.fixed and not is_free(node):
             known[v] = loop.constant(outside.fixed[v], v.name)
             continue
-        if v in outside.stacked and is_costly(node) and outside.is_compact(v) and fits(loop, [*moved, v]):
+        moves = is_costly(node) or node.op.record.fallible  # a check would keep the steps out of one kernel
+        if v in outside.stacked and moves and outside.is_compact(v) and fits(loop, [*moved, v]):
             moved.append(v)
             known[v] = loop.sequence(outside.stacked[v], v.name)
             continue
