@@ -223,30 +223,54 @@ VM_BY_LANES_1(vsin_far_f32, f32, __builtin_sinf)
 VM_BY_LANES_1(vcos_far_f32, f32, __builtin_cosf)
 VM_BY_LANES_1(vtan_far_f32, f32, __builtin_tanf)
 
-/* sin for turn = 0, cos for turn = 1: the sine a quarter turn further on. */
-VM_INLINE v_f32 vsincos_f32(v_f32 x, int turn) {
-    v_i32 quadrant;
-    v_f32 r = vtrig_reduce_f32(x, &quadrant);
-    quadrant += turn;
-    v_f32 y = vselect_f32(-(quadrant & 1), vcos_kernel_f32(r), vsin_kernel_f32(r));
+/* The sine of r + low, or its cosine in odd quadrants, with the sign of the quadrant. */
+VM_INLINE v_f32 vturned_f32(v_f32 r, v_f32 low, v_i32 quadrant) {
+    v_f32 y = vselect_f32(-(quadrant & 1), vcos_kernel_f32(r), vsin_kernel_f32(r) + low);
     return vflip_f32(y, (v_f32)((quadrant & 2) << 30));
 }
 
 VM_INLINE v_i32 vfar_f32(v_f32 x) { return ~vle_f32(vm_abs_f32(x), vset1_f32(VM_TRIG_LIMIT_F32)); }
 
-VM_INLINE v_f32 vm_sin_f32(v_f32 x) {
-    v_f32 y = vselect_f32(veq_f32(x, vset1_f32(0.0f)), x, vsincos_f32(x, 0));
-    v_i32 far = vfar_f32(x);
-    if (VM_UNLIKELY(vany_i32(far))) y = vselect_f32(far, vsin_far_f32(x), y);
-    return y;
-}
+/* sin for turn = 0, cos for turn = 1: the sine a quarter turn further on. */
+#define VM_SINCOS_WIDE(NAME, TURN)                                               \
+    VM_INLINE v_f32 v##NAME##_wide_f32(v_f32 x) {                              \
+        v_i32 quadrant, far = vfar_f32(x);                                       \
+        v_f32 r = vtrig_reduce_f32(x, &quadrant);                                \
+        v_f32 y = vturned_f32(r, vset1_f32(0.0f), quadrant + TURN);              \
+        if (VM_UNLIKELY(vany_i32(far))) y = vselect_f32(far, v##NAME##_far_f32(x), y); \
+        return y;                                                                \
+    }
+VM_SINCOS_WIDE(sin, 0)
+VM_SINCOS_WIDE(cos, 1)
 
-VM_INLINE v_f32 vm_cos_f32(v_f32 x) {
-    v_f32 y = vsincos_f32(x, 1);
-    v_i32 far = vfar_f32(x);
-    if (VM_UNLIKELY(vany_i32(far))) y = vselect_f32(far, vcos_far_f32(x), y);
-    return y;
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+/* The same in single precision. Of x - n * first nothing is lost: both are multiples of 2^-23 (2^-24 for x below one)
+ * and the difference is below one. The second part of pi/2 has 12 bits, so that the second difference is exact as well
+ * where it is small; what it loses elsewhere is added to the sine at the end. Of a cosine, it is too little to count. */
+#define VM_NEAR_LIMIT_F32 4096.0f
+VM_INLINE v_f32 vsincos_f32(v_f32 x, int turn) {
+    const v_f32 n = vnear_f32(x * 0x1.45f306p-1f), second = vset1_f32(0x1.778p-25f);
+    v_f32 first = vfma_f32(n, vset1_f32(-0x1.921fb6p+0f), x), r = vfma_f32(n, second, first);
+    v_f32 low = vfma_f32(n, vset1_f32(-0x1.68c234p-39f), vfma_f32(n, second, first - r));
+    return vturned_f32(r, low, vinteger_f32(n) + turn);
 }
+#define VM_SINCOS(NAME, TURN)                                                    \
+    static __attribute__((noinline, unused)) v_f32 v##NAME##_rest_f32(v_f32 x) { return v##NAME##_wide_f32(x); } \
+    VM_INLINE v_f32 v##NAME##_any_f32(v_f32 x) {                                 \
+        v_i32 rest = ~vle_f32(vm_abs_f32(x), vset1_f32(VM_NEAR_LIMIT_F32));      \
+        v_f32 y = vsincos_f32(x, TURN);                                          \
+        if (VM_UNLIKELY(vany_i32(rest))) y = vselect_f32(rest, v##NAME##_rest_f32(x), y); \
+        return y;                                                                \
+    }
+#else
+#define VM_SINCOS(NAME, TURN) \
+    VM_INLINE v_f32 v##NAME##_any_f32(v_f32 x) { return v##NAME##_wide_f32(x); }
+#endif
+VM_SINCOS(sin, 0)
+VM_SINCOS(cos, 1)
+
+VM_INLINE v_f32 vm_sin_f32(v_f32 x) { return vselect_f32(veq_f32(x, vset1_f32(0.0f)), x, vsin_any_f32(x)); }
+VM_INLINE v_f32 vm_cos_f32(v_f32 x) { return vcos_any_f32(x); }
 
 VM_INLINE v_f32 vm_tan_f32(v_f32 x) {
     v_i32 quadrant, far = vfar_f32(x);
