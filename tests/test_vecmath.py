@@ -310,6 +310,17 @@ def test_large_angles(functions, name, t):
     assert error.max() <= 4
 
 
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_angles_beside_multiples_of_a_quarter_turn(functions, name):
+    """Where sine or cosine vanishes, nearly all digits of an argument cancel; from 4,096 on the formula is another."""
+    near = (np.arange(1, 8000) * (np.pi / 2)).astype("float32")
+    ends = np.float32([4096, 4097, 2**-24, 0.7853981, 0.785398, 0.7853982])
+    x = np.concatenate([near, np.nextafter(near, np.float32(0)), np.nextafter(near, np.float32(np.inf)), ends])
+    x = np.concatenate([x, -x])
+    exact = getattr(np, name)(x.astype(np.longdouble))
+    assert ulps(evaluate(functions, "v", name, x), exact).max() <= 1.6
+
+
 @pytest.mark.parametrize("t", FLOATS)
 def test_scalar_and_vector_forms_give_the_same_bits(functions, t):
     rng = np.random.default_rng(9)
