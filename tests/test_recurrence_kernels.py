@@ -8,6 +8,7 @@ import pytest
 import symc
 import symc.tensor as T
 from symc.compiler.lowering.late_operands import late_operands_last
+from symc.graph import dims
 from symc.loops.expr import call, const, var
 from symc.loops.ir import Let, Load, Loop, Step, Store, walk
 from symc.printing import debugprint
@@ -326,3 +327,23 @@ def test_an_index_that_only_a_branch_reads_is_not_checked_before_the_loop():
     np.testing.assert_allclose(f([0, 7, 1], np.float32([1, 2])), [1, 1, 3])
     with pytest.raises(IndexError):
         f([0, -7], np.float32([1, 2]))
+
+
+def test_index_vectors_of_all_steps_are_not_stored():
+    """Positions that every step computes, such as those of a knapsack, became a matrix and took three times as long."""
+    weights, values, best = T.lvector("weights"), T.fvector("values"), T.fvector("best")
+
+    def step(w, v, c):
+        i = T.arange(c.shape[0]) - w
+        return T.maximum(c, T.switch(i >= 0, c[T.maximum(i, 0)] + v, c))
+
+    c, _ = symc.scan(step, [weights, values], best)
+    f = symc.function([weights, values, best], c[-1])
+    of_steps = set().union(*(dims.symbols_of(f.specialisation.program.buffers[k].shape[0]) for k in (0, 1)))
+    for buffer in f.specialisation.program.buffers:
+        assert buffer.role != "temp" or all(dims.symbols_of(d).isdisjoint(of_steps) for d in buffer.shape)
+    w, v, want = np.array([3, 1, 4]), np.float32([2, 1, 5]), np.zeros(9, "float32")
+    got = f(w, v, want)
+    for one, gain in zip(w, v):
+        want = np.array([max(b, want[k - one] + gain) if k >= one else b for k, b in enumerate(want)])
+    np.testing.assert_allclose(got, want)

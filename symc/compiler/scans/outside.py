@@ -65,8 +65,12 @@ class Outside:
                 self.largest[v] = max(own, *(self.largest.get(u, 0) for u in node.inputs))
 
     def _may_fail_before(self, node: Apply) -> bool:
-        """Whether a node may fail for the values of all steps at once: a check that no branch may do without."""
-        return node.op.record.fallible and node.op.record.batch is not None and not self.branches
+        """Whether a node may fail for all steps at once: the check of a number that no branch may do without.
+
+        Index vectors of all steps would be a matrix, and often need no check.
+        """
+        record = node.op.record
+        return record.fallible and record.batch is not None and not node.outputs[0].ndim and not self.branches
 
     def _place(self, v: Variable) -> tuple[Variable, bool] | None:
         if isinstance(v, Constant):
