@@ -17,7 +17,7 @@ from symc_backends.c.narrow import LARGEST, NarrowLoads
 from symc_backends.c.odometer import odometer
 from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.plain import plain_form
-from symc_backends.c.recurrence import can_carry, emit_recurrence
+from symc_backends.c.recurrence import can_carry, emit_recurrence, goes_through_steps
 from symc_backends.c.scalar_loops import emit_scalar
 from symc_backends.c.scattered import NARROWEST, by_columns, by_elements
 from symc_backends.c.simd_loops import emit_simd
@@ -285,8 +285,10 @@ class KernelText:
 
     def _recurrence(self, s: For, seen: list[Statement]) -> list[str]:
         """A loop over elements around one over steps: a single element is no vector, which its steps would wait for."""
-        if s.extent.op == "const":
-            return self._elements(s, seen) if s.extent.value == 1 else self._vectors_of_steps(s)
+        if s.extent.op == "const" or not goes_through_steps(s):
+            return (
+                self._elements(s, seen) if s.extent.op == "const" and s.extent.value == 1 else self._vectors_of_steps(s)
+            )
         alone = self._elements(s, seen)
         return [f"if ({C.scalar(s.extent)} == 1) {{", *alone, "} else {", *self._vectors_of_steps(s), "}"]
 

@@ -16,10 +16,12 @@ from symc.loops.ir import Alloc, For, Let, Load, Statement, Store
 from symc_backends.c.dialect import LANES, TAG
 from symc_backends.c.vector import VectorBody
 
-__all__ = ["can_carry", "emit_recurrence"]
+__all__ = ["can_carry", "emit_recurrence", "goes_through_steps"]
 
-COPIES = (8, 4, 2, 1)
-"""The numbers of vectors that take part in one serial loop."""
+COPIES = (4, 2, 1)
+"""The numbers of vectors that take part in one serial loop, """
+MORE_COPIES = 8
+"""and one more where there is only one such loop, so that the text stays short."""
 STATES = 12
 """The number of registers for states up to which they do, of 16 on many processors; two vectors always may."""
 
@@ -32,6 +34,11 @@ def can_carry(loop: For) -> bool:
     plain = all(isinstance(s, (Let, Load, Store, Alloc, For)) for s in statements)
     serial = all(s.kind == "serial" for s in loops)
     return plain and serial and bool(loops and registers) and all(s.dtype != "bool" for s in registers)
+
+
+def goes_through_steps(loop: For) -> bool:
+    """Whether each element of a loop has one serial loop, as of the steps of a recurrence, and no other."""
+    return sum(isinstance(s, For) for s in _statements(loop.body)) == 1
 
 
 def _statements(body: Sequence[Statement]) -> Iterator[Statement]:
@@ -49,7 +56,8 @@ def emit_recurrence(
     i = loop.index
     lines = [f"{{ const int64_t end = {scalar(loop.extent)}; int64_t {i} = 0;"]
     states = _states(loop)
-    for copies in (c for c in COPIES if c <= 2 or c * states <= STATES):
+    numbers = (MORE_COPIES, *COPIES) if goes_through_steps(loop) else COPIES
+    for copies in (c for c in numbers if c <= 2 or c * states <= STATES):
         step = f"{copies} * {LANES}" if copies > 1 else LANES
         lines.append(f"for (; {i} + {step} <= end; {i} += {step}) {{")
         lines += [*_group(loop, scalar, pointer, copies, False), "}"]
