@@ -25,6 +25,7 @@ OWN = (
     "kernels/half.h",
     "kernels/bfloat16.h",
     "kernels/turn.h",
+    "kernels/zip.h",
     "kernels/few.h",
     "kernels/narrow.h",
 )

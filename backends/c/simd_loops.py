@@ -18,6 +18,7 @@ from symc.loops.functions import FUNCTIONS
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import Register, is_narrow
 from symc_backends.c.dialect import LANES, TAG
+from symc_backends.c.interleaving import interleaved
 from symc_backends.c.lanes import is_affine, is_read, wide_tags, width_of
 from symc_backends.c.narrow import SUFFIXES, NarrowLoads
 from symc_backends.c.streaming import row_flags
@@ -71,6 +72,8 @@ class _SimdLoop:
         The number of copies of the body, each with a vector of every accumulator.
     width : int
         How many times as many lanes as usual the first vectors have, see ``symc_backends.c.lanes``.
+    turns : dict of int to Turns
+        Stores whose elements take turns in memory, see ``symc_backends.c.interleaving``.
     skipped : str
         The number of elements before the first line that is stored past the caches; "" if none ever is.
     """
@@ -101,6 +104,8 @@ class _SimdLoop:
         self.width = width_of(loop, {k: register.statement for k, register in self.registers.items()})
         self.skipped = "" if self.registers else _first_streamed(loop, scalar, pointer, streamed)
         self.addresses: dict[int, tuple[Expr, Expr, Expr | None]] = {}
+        self.turns = interleaved(loop)
+        self.in_turns = {id(s) for turns in self.turns.values() for s in turns.stores}
 
     def lines(self, is_register: Callable[[str], bool]) -> list[str]:
         i, scalar, pointer = self.loop.index, self.scalar, self.pointer
@@ -140,7 +145,10 @@ class _SimdLoop:
             elif isinstance(s, Load):
                 b.load(s, self.pointer(s.buffer))
             elif isinstance(s, Store):
-                b.store(s, self.pointer(s.buffer))
+                if partial or id(s) not in self.in_turns:
+                    b.store(s, self.pointer(s.buffer))
+                elif k in self.turns:
+                    b.store_turns(self.turns[k], self.pointer)
             elif isinstance(s, Accumulate):
                 if k in self.registers:
                     register = self.registers[k]

@@ -14,6 +14,7 @@ from symc.loops.expr import ONE, ZERO, Expr, call, coefficient, names_in, substi
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import combine, in_pieces, vector_identity
 from symc_backends.c.dialect import CTYPE, LANES, vector_call
+from symc_backends.c.interleaving import Turns, copied_windows, zipped_stores
 from symc_backends.c.lanes import is_affine, is_sum, wide_tags
 from symc_backends.c.loads import strided_load
 from symc_backends.c.narrow import COMPARISONS, Narrow, NarrowLoads
@@ -342,6 +343,19 @@ class VectorBody:
                 self.add(f"vscatter_n_{tag}({pointer} + {start}, {by}, {text}, left);")
             else:
                 self.add(f"vscatter_{tag}({pointer} + {start}, {by}, {text});")
+
+    def store_turns(self, turns: Turns, pointer: Callable[[str], str]) -> None:
+        """Store whole vectors whose elements take turns in memory."""
+        first = turns.stores[0]
+        dtype, buffer = first.value.dtype, first.buffer
+        target = f"{pointer(buffer)} + {self.address(first.index)[0]}"
+        far = f"far_{buffer}" if buffer in self.streamed else ""
+        text = zipped_stores(dtype, self.tags[dtype], target, [self._stored(s.value) for s in turns.stores], far)
+        if turns.window is not None:
+            source = f"{pointer(turns.window.buffer)} + {self.address(turns.window.index)[0]}"
+            copies = copied_windows(dtype, source, target, len(turns.stores))
+            text = f"if (!{far}) {copies} else {text}" if far else copies
+        self.add(text)
 
     def lane_mask(self, dtype: str) -> str:
         bits = self.masks[dtype]

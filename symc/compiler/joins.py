@@ -10,17 +10,17 @@ import functools
 from collections import Counter
 from collections.abc import Container, Sequence
 
-from symc.compiler.fusion.groups import is_one
+from symc.compiler.fusion.groups import is_one, joined_axis
 from symc.compiler.rewrite.failures import may_fail
 from symc.compiler.rewrite.layout import known_dim
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Graph, Variable, dims
-from symc.graph.op import Loops, Op, Pointwise
+from symc.graph.op import Op, Pointwise
 from symc.tensor.broadcasting import EXPAND, expand
 from symc.tensor.indices.slices import SLICE_AT
 from symc.tensor.symbolic_dims import dim_value
 
-__all__ = ["joined_axis", "joins_last"]
+__all__ = ["joins_last"]
 
 MOST = 8
 """The largest number of joined tensors on which an op is applied one by one."""
@@ -137,12 +137,6 @@ def _cut(op: Op, v: Variable, starts: Sequence[Variable]) -> Variable:
             by = tuple(1 if one else step for one, step in zip(ones, steps))
             return expand(Op(op.record, steps=by, shape=kept)(source, *at), shape)
     return op(v, *starts)
-
-
-def joined_axis(node: Apply) -> int | None:
-    """The axis along which an op places its operands side by side; None for other ops."""
-    lower = node.op.record.lower
-    return lower.side_by_side(node) if isinstance(lower, Loops) and lower.side_by_side is not None else None
 
 
 def _joins(node: Apply) -> bool:

@@ -21,9 +21,10 @@ from symc.errors import ShapeError
 from symc.graph import Apply, Variable, dims, toposort
 from symc.graph.body import Body
 from symc.graph.dim_parts import subexpressions
+from symc.graph.guards import Guard
 from symc.tensor.indices.stretching import STRETCH_AT, UNSTRETCH_AT
 
-__all__ = ["equal_lengths", "least_lengths", "with_equal_lengths", "with_long_axes"]
+__all__ = ["equal_lengths", "least_lengths", "required_lengths", "with_equal_lengths", "with_long_axes"]
 
 MOST = 64
 """The longest axis that is taken for granted."""
@@ -69,7 +70,8 @@ def with_long_axes(built: Rebuilt, build: Build, axes: set[Any]) -> tuple[Rebuil
         for _ in range(ROUNDS):  # lengths of parts of parts are known to be simple in a second round
             names = {m: s for s, (m, _) in long.items()}
             shapes = {d for v in found.sources.values() for d in v.type.shape}
-            least = least_lengths(found.outputs, names.keys() | shapes & axes)
+            present = names.keys() | shapes & axes
+            least = least_lengths(found.outputs, present) | required_lengths(found.guards, present)
             if not least:
                 break
             for s, n in least.items():
@@ -121,6 +123,31 @@ def least_lengths(outputs: Sequence[Variable], axes: Collection[Any]) -> dict[An
         if s in axes and n <= MOST:
             found[s] = max(found.get(s, 0), n)
     return {s: n for s, n in found.items() if n > 0}
+
+
+def required_lengths(guards: Sequence[Guard], axes: Collection[Any]) -> dict[Any, int]:
+    """The lengths without which guards fail: ``min(100, n)`` is ``min(100, n - 1)``, or 100, from 101 elements on."""
+    found: dict[Any, int] = {}
+    for guard in guards:
+        sides = [_capped(guard.left), _capped(guard.right)]
+        if sides[0][0] is None or sides[0][0] != sides[1][0]:
+            continue
+        cap, rests = sides[0][0], [rest for _, rest in sides if rest is not None]
+        if len(rests) == 2 and type(dims.sub(*rests)) is not int:
+            continue
+        for rest in rests:
+            constant, s = rest.as_coeff_Add()
+            if s in axes and constant.is_Integer:
+                found[s] = max(found.get(s, 0), cap - int(constant))
+    return {s: n for s, n in found.items() if n > 0}
+
+
+def _capped(d: dims.Dim) -> tuple[int | None, Any]:
+    """A number and the rest, of which a dim is the smaller one; a number alone, without a rest."""
+    if type(d) is int:
+        return d, None
+    numbers = [a for a in d.args if a.is_Integer] if isinstance(d, sympy.Min) and len(d.args) == 2 else []
+    return (int(numbers[0]), next(a for a in d.args if a is not numbers[0])) if numbers else (None, d)
 
 
 def equal_lengths(outputs: Sequence[Variable], axes: Collection[Any]) -> dict[Any, Any]:

@@ -35,6 +35,8 @@ __all__ = [
 
 FEW = 8
 """The largest number of elements of a row that are copied with rows as lanes."""
+FEW_SINGLE = 32
+"""The same where each operand has one of them, so that they take turns."""
 FEWEST_ROWS = 32
 """The smallest number of rows for that, if it is known."""
 BLOCK = 2048
@@ -110,7 +112,8 @@ def _join_build(node: Apply, ctx: Any) -> list[Statement]:
     many = not (type(rows) is int and rows < FEWEST_ROWS)
     lengths = [dims.product(v.type.shape[axis:]) for v in node.inputs]
     known = all(type(n) is int for n in (width, *lengths))
-    if known and width <= FEW and many and len(ctx.placed) < len(node.inputs):
+    few = FEW_SINGLE if all(type(n) is int and n == 1 for n in lengths) else FEW
+    if known and width <= few and many and len(ctx.placed) < len(node.inputs):
         return [_interleaved(node, ctx, lengths, rows)]
     statements: list[Statement] = []
     offset: dims.Dim = 0

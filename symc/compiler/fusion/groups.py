@@ -12,7 +12,7 @@ import sympy
 from symc.compiler.target import CPU, Target
 from symc.graph import Apply, Variable, dims, toposort
 from symc.graph.body import Body
-from symc.graph.op import Axes, Indexed, Op, Pointwise, Reduction, View
+from symc.graph.op import Axes, Indexed, Loops, Op, Pointwise, Reduction, View
 from symc.loops.expr import Expr, parts, var
 from symc.loops.functions import FUNCTIONS
 
@@ -104,6 +104,12 @@ CHAINS = 4
 """Steps that an operation takes: the number of chains side by side from which on there is work in all of them."""
 
 Unit = FusionGroup | Apply
+
+
+def joined_axis(node: Apply) -> int | None:
+    """The axis along which an op places its operands side by side; None for other ops."""
+    lower = node.op.record.lower
+    return lower.side_by_side(node) if isinstance(lower, Loops) and lower.side_by_side is not None else None
 
 
 def resolve(variable: Variable, iteration_map: IterationMap, stored: set[Variable]) -> tuple[Variable, IterationMap]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from symc.compiler.fusion.absorbing import absorb, agree, axis_map, crossed_by, waits
 from symc.compiler.fusion.crossing import cross_axes
 from symc.compiler.fusion.dependencies import between, inputs_of, sorted_units
-from symc.compiler.fusion.groups import FusionGroup, IterationMap, Unit, agreed, results
+from symc.compiler.fusion.groups import FusionGroup, IterationMap, Unit, agreed, is_one, joined_axis, results
 from symc.compiler.fusion.placing import Fusion
 from symc.compiler.fusion.siblings import merge_siblings
 from symc.compiler.fusion.unit_order import UnitOrder
 from symc.graph import Variable, dims
+
+MOST_JOINED = 32
+"""The number of joined tensors up to which they are computed together."""
 
 
 def merge(state: Fusion, rounds: int, inside: bool) -> None:
@@ -43,6 +46,7 @@ def merge(state: Fusion, rounds: int, inside: bool) -> None:
                     break
         if len(redirect) == before and not merge_siblings(state, producer, current, redirect):
             break
+    _merge_joined(state, producer, current, redirect)
     if inside:
         state.units = [u for u in state.units if id(u) not in redirect]
         _merge_all(state, producer, current, redirect)
@@ -67,7 +71,46 @@ def _merge_all(
     last, *others = sorted(groups, key=state.unit_order.__getitem__, reverse=True)  # a reader before what it reads
     if any(g.inner is not None or not dims.same_shape(g.axes, last.axes) for g in groups):
         return
-    if not last.has_room(sum(len(g.members) for g in others), max(g.longest_chain for g in groups)):
+    _merge_groups(state, producer, current, redirect, last, others)
+
+
+def _merge_joined(
+    state: Fusion, producer: dict[Variable, Unit], current: Callable[[Unit], Unit], redirect: dict[int, FusionGroup]
+) -> None:
+    """Merge the groups whose elements take turns in a joined tensor, so that they are stored together."""
+    if not state.machine.any_rows:
+        return
+    for unit in state.units:
+        if isinstance(unit, FusionGroup):
+            continue
+        axis = joined_axis(unit)
+        if (
+            axis is None
+            or len(unit.inputs) > MOST_JOINED
+            or not all(is_one(d) for v in unit.inputs for d in v.type.shape[axis:])
+        ):
+            continue
+        groups: list[FusionGroup] = []
+        for v in unit.inputs:
+            group = producer.get(v)
+            group = None if group is None else current(group)
+            if isinstance(group, FusionGroup) and group.inner is None and state.apart.isdisjoint(group.stored):
+                groups.append(group)
+        groups = sorted({id(g): g for g in groups}.values(), key=state.unit_order.__getitem__, reverse=True)
+        if len(groups) > 1 and all(dims.same_shape(g.axes, groups[0].axes) for g in groups):
+            _merge_groups(state, producer, current, redirect, groups[0], groups[1:])
+
+
+def _merge_groups(
+    state: Fusion,
+    producer: dict[Variable, Unit],
+    current: Callable[[Unit], Unit],
+    redirect: dict[int, FusionGroup],
+    last: FusionGroup,
+    others: Sequence[FusionGroup],
+) -> None:
+    """Merge groups over the same axes that do not read each other into the ``last`` one, if it has room for all."""
+    if not last.has_room(sum(len(g.members) for g in others), max(g.longest_chain for g in (last, *others))):
         return
     for unit in others:
         same = {a: a for a in range(len(unit.axes))}

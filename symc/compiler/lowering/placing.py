@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from symc.compiler.fusion import FusionGroup, Placement, Unit, external_reads
-from symc.compiler.fusion.groups import is_one
-from symc.compiler.joins import joined_axis
+from symc.compiler.fusion.groups import is_one, joined_axis
 from symc.compiler.lowering.sharing import viewed
 from symc.graph import Apply, Variable, dims
 from symc.graph.op import LibraryCall, Loops

@@ -29,7 +29,7 @@ from symc.tensor.joining import stack
 from symc.tensor.keywords import also_named
 from symc.tensor.reshaping import RESHAPE
 from symc.tensor.shape_arguments import scalars_behind
-from symc.tensor.symbolic_dims import DIM_VALUE, SHAPE_I, as_dim, shape_i
+from symc.tensor.symbolic_dims import DIM_VALUE, SHAPE_I, as_dim, shape_i, value_symbols
 
 __all__ = ["PARTS", "advanced_subtensor", "advanced_subtensor1", "subtensor", "take", "to_one_hot"]
 
@@ -235,10 +235,17 @@ def _clamped(bound: Any, n: Any, low: Any, high: Any) -> Any:
     if isinstance(bound, int):
         from_front = n + bound if bound < 0 else constant(bound, dtype="int64")
     elif _is_dim_expression(bound):
-        from_front = bound  # computed from shapes: never negative unless the user subtracted, and then clamped below
+        from_front = bound
+    elif _follows_from_shapes(bound):  # the same as below, as a dim: n - 3 counts from the front if n is at least 3
+        from_front = bound + n * ew.minimum(ew.maximum(0 - bound, 0), 1)
     else:
         from_front = ew.switch(ew.lt(bound, 0), bound + n, bound)
     return ew.minimum(ew.maximum(from_front, low), high)
+
+
+def _follows_from_shapes(v: Variable) -> bool:
+    """Whether the scalar is a dim that no value of an integer enters."""
+    return bool(dims.symbols_of(as_dim(v))) and not value_symbols([v])
 
 
 def _is_dim_expression(v: Variable) -> bool:
