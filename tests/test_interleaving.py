@@ -64,6 +64,22 @@ def test_windows_are_one_loop(declared):
         assert "vzip5_" in _text(one, "c")
 
 
+@pytest.mark.parametrize("declared", [True, False])
+def test_operands_that_are_stored_elsewhere(declared, isa):
+    """Inputs, values that are results as well, one value twice, and numbers, beside what the join alone reads."""
+    x, y = (T.tensor("float32", shape=(7, 50) if declared else (None, None)) for _ in range(2))
+    z = x * y
+    with symc.config.change(isa=isa):
+        f = symc.function([x, y], [T.stack([x, y * 2, T.ones_like(x), z, x], 2), z])
+    loops = _text(f, "loops")
+    assert loops.count("\nkernel ") == 1 and " join" not in loops.split("steps")[1]
+    rng = np.random.default_rng(0)
+    a, b = (_drawn("float32", (7, 50), rng) for _ in range(2))
+    joined, product = f(a, b)
+    np.testing.assert_array_equal(product, a * b)
+    np.testing.assert_array_equal(joined, np.stack([a, b * 2, np.ones_like(a), a * b, a], 2))
+
+
 def test_windows_of_short_tensors():
     x = T.matrix()
     f = symc.function([x], T.stack([x[:, i : x.shape[1] - 4 + i] for i in range(5)], 2))

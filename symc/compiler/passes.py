@@ -17,6 +17,7 @@ from symc.compiler.channel_blocks import in_channel_blocks
 from symc.compiler.counted_positions import counted_gathers
 from symc.compiler.extremes import ends_of_sorts
 from symc.compiler.fusion import Unit, fuse
+from symc.compiler.joined_copies import copies_of_operands
 from symc.compiler.joins import joins_last
 from symc.compiler.lowering.program import ProgramBuilder
 from symc.compiler.lowering.root import Root
@@ -318,6 +319,8 @@ def form_scatters(state: State) -> State:
     graph = state.graph
     for change in (checks_apart, counted_gathers, scatters_with_operands, framed_writes):
         graph = within(graph, change)
+    if state.target.any_rows:
+        graph = within(graph, copies_of_operands)
     return state if graph is state.graph else replace(state, graph=graph)
 
 
