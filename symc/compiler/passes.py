@@ -34,6 +34,7 @@ from symc.compiler.scattering import checks_apart, framed_writes, scatters_with_
 from symc.compiler.shape_specialisation import Specialised, specialise
 from symc.compiler.short_sums import short_sums
 from symc.compiler.slices import views_of_slices, views_where_needed
+from symc.compiler.split_slices import split_slices
 from symc.compiler.storage import computed_wide
 from symc.compiler.target import CPU, Target
 from symc.compiler.value_numbering import ValueNumbering
@@ -317,7 +318,7 @@ def form_scatters(state: State) -> State:
     if state.mode != "fast_run" or not state.target.scatters:
         return state
     graph = state.graph
-    for change in (checks_apart, counted_gathers, scatters_with_operands, framed_writes):
+    for change in (checks_apart, counted_gathers, scatters_with_operands, framed_writes, split_slices):
         graph = within(graph, change)
     if state.target.any_rows:
         graph = within(graph, copies_of_operands)
