@@ -122,6 +122,42 @@ def test_rotations_and_gradients(isa):
     np.testing.assert_allclose(gradient, np.stack([back.real, back.imag], 2).reshape(5, 90), rtol=1e-4, atol=1e-5)
 
 
+COLOURS = {
+    "swapped": lambda x: x[..., ::-1],
+    "flipped": lambda x: x[:, :, ::-1],
+    "turned": lambda x: x[:, ::-1, ::-1, ::-1],
+    "every second": lambda x: x[:, :, ::2],
+    "transposed": lambda x: x.transpose((0, 2, 1, 3)),
+    "planes": lambda x: x.transpose((0, 3, 1, 2)),
+    "computed": lambda x: x[:, :, ::-1] + x,
+    "from planes": lambda x: (x + x).transpose((0, 3, 1, 2))[..., 1:5].transpose((0, 2, 3, 1)),
+}
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int16"])
+def test_last_axes_of_few_elements(dtype, declared, isa):
+    rng = np.random.default_rng(0)
+    shapes = ((40, 3), (21, 4)) if dtype != "float32" else ((21, 2), (40, 3), (33, 4), (40, 7))
+    values = [_drawn(dtype, (2, 5, *shape), rng) for shape in shapes]
+    inputs = [T.tensor(dtype, shape=v.shape if declared else (None, None, None, v.shape[3])) for v in values]
+    with symc.config.change(isa=isa):
+        f = symc.function(inputs, [make(x) for x in inputs for make in COLOURS.values()])
+    results = iter(f(*values))
+    for value in values:
+        for name, make in COLOURS.items():
+            np.testing.assert_array_equal(next(results), make(value), err_msg=f"{name}, {value.shape}")
+
+
+def test_planes_to_colours():
+    """Pictures of unknown shape: the code for their number of colours stores these in turns."""
+    x = T.tensor4()
+    f = symc.function([x], x.transpose((0, 2, 3, 1)))
+    for shape in ((4, 3, 200, 201), (1, 3, 5, 6), (2, 5, 150, 300), (1, 40, 70, 90), (0, 3, 4, 5)):
+        value = np.random.default_rng(0).standard_normal(shape).astype("float32")
+        np.testing.assert_array_equal(f(value), value.transpose(0, 2, 3, 1))
+
+
 def test_large_stacks_pass_the_caches():
     rng = np.random.default_rng(0)
     inputs = [T.vector() for _ in range(3)]

@@ -65,7 +65,7 @@ def emit(program: Program) -> str:
     own = ['#include "kernels/half.h"'] if half else []
     own += ['#include "kernels/bfloat16.h"'] if any("bfloat16_" in t for t in written) else []
     own += ['#include "kernels/turn.h"'] if any("vturn_" in t or "vevery" in t for t in written) else []
-    own += ['#include "kernels/zip.h"'] if any("vzip" in t for t in written) else []
+    own += ['#include "kernels/zip.h"'] if any("vzip" in t or "vunzip" in t for t in written) else []
     own += ['#include "kernels/few.h"'] if any("vrepeat" in t or "vcycle_" in t for t in written) else []
     own += ['#include "kernels/narrow.h"'] if any("vindex32_" in t or "vburst_" in t for t in written) else []
     head = ['#include "kernels/support.h"', '#include "base/symc_rt.h"', *own, ""]

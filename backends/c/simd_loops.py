@@ -18,7 +18,7 @@ from symc.loops.functions import FUNCTIONS
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import Register, is_narrow
 from symc_backends.c.dialect import LANES, TAG
-from symc_backends.c.interleaving import interleaved
+from symc_backends.c.interleaving import interleaved, taken_in_turns
 from symc_backends.c.lanes import is_affine, is_read, wide_tags, width_of
 from symc_backends.c.narrow import SUFFIXES, NarrowLoads
 from symc_backends.c.streaming import row_flags
@@ -73,7 +73,7 @@ class _SimdLoop:
     width : int
         How many times as many lanes as usual the first vectors have, see ``symc_backends.c.lanes``.
     turns : dict of int to Turns
-        Stores whose elements take turns in memory, see ``symc_backends.c.interleaving``.
+        Stores whose elements take turns in memory, see ``symc_backends.c.interleaving``; ``taken`` are such loads.
     skipped : str
         The number of elements before the first line that is stored past the caches; "" if none ever is.
     """
@@ -105,7 +105,9 @@ class _SimdLoop:
         self.skipped = "" if self.registers else _first_streamed(loop, scalar, pointer, streamed)
         self.addresses: dict[int, tuple[Expr, Expr, Expr | None]] = {}
         self.turns = interleaved(loop)
+        self.taken = taken_in_turns(loop)
         self.in_turns = {id(s) for turns in self.turns.values() for s in turns.stores}
+        self.in_turns |= {id(s) for taken in self.taken.values() for s in taken.loads}
 
     def lines(self, is_register: Callable[[str], bool]) -> list[str]:
         i, scalar, pointer = self.loop.index, self.scalar, self.pointer
@@ -143,7 +145,10 @@ class _SimdLoop:
             if isinstance(s, Let):
                 b.let(s)
             elif isinstance(s, Load):
-                b.load(s, self.pointer(s.buffer))
+                if partial or width > 1 or id(s) not in self.in_turns:
+                    b.load(s, self.pointer(s.buffer))
+                elif k in self.taken:
+                    b.load_turns(self.taken[k], self.pointer(s.buffer))
             elif isinstance(s, Store):
                 if partial or id(s) not in self.in_turns:
                     b.store(s, self.pointer(s.buffer))

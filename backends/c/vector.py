@@ -14,7 +14,7 @@ from symc.loops.expr import ONE, ZERO, Expr, call, coefficient, names_in, substi
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import combine, in_pieces, vector_identity
 from symc_backends.c.dialect import CTYPE, LANES, vector_call
-from symc_backends.c.interleaving import Turns, copied_windows, zipped_stores
+from symc_backends.c.interleaving import Taken, Turns, copied_windows, unzipped_loads, zipped_stores
 from symc_backends.c.lanes import is_affine, is_sum, wide_tags
 from symc_backends.c.loads import strided_load
 from symc_backends.c.narrow import COMPARISONS, Narrow, NarrowLoads
@@ -356,6 +356,14 @@ class VectorBody:
             copies = copied_windows(dtype, source, target, len(turns.stores))
             text = f"if (!{far}) {copies} else {text}" if far else copies
         self.add(text)
+
+    def load_turns(self, taken: Taken, pointer: str) -> None:
+        """Load whole vectors whose elements take turns in memory."""
+        first = taken.loads[0]
+        names, start = [s.name for s in taken.loads], f"{pointer} + {self.address(first.index)[0]}"
+        self.add(unzipped_loads(first.dtype, self.tags[first.dtype], start, names, taken.backwards))
+        self.varying_names.update(names)
+        self.values.update({name: Value(name, True) for name in names})
 
     def lane_mask(self, dtype: str) -> str:
         bits = self.masks[dtype]

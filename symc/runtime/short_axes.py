@@ -58,6 +58,7 @@ def symbols_that_matter(owner: Definition, unified: Mapping[Any, dims.Dim]) -> d
     rows = {d for node in order if isinstance(node.op.record.lower, LibraryCall) for d in _first_axes(node.inputs)}
     count((d for node in order for d in _inner(node)), LONGEST)
     count((d for node in order for d in _reduced_first(node) if d not in rows), LONGEST)
+    count((d for v in owner.all_outputs if _is_arranged(v) for d in v.type.shape[1:]), LONGEST)
     count((d for node in order for inside in applications_inside(node.op) for d in _inner(inside)), LONGEST_IN_STEPS)
     return found
 
@@ -92,6 +93,11 @@ def _inner(node: Apply) -> list[dims.Dim]:
     if node.outputs[0].ndim > 1:
         found += _reduced_first(node)
     return found
+
+
+def _is_arranged(v: Variable) -> bool:
+    """Whether a result is a copy of something with its axes in another order."""
+    return v.owner is not None and isinstance(v.owner.op.record.lower, Axes)
 
 
 def _reduced_first(node: Apply) -> list[dims.Dim]:

@@ -42,7 +42,7 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
     def lower(self) -> list[Step]:
         """Create the steps that compute the group's stored values."""
         if not self.group.inner:
-            return [self.map()]
+            return [self.short_lines() if self.has_short_lines() else self.map()]
         self.begin(KernelBuilder(self.label, self.ref_of))
         self.pair_positions()
         if self.has_short_rows() and not (self.may_be_short() and self.gains_by_packing()):

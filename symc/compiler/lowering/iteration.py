@@ -265,7 +265,7 @@ class GroupIteration:
 
     def is_inner(self, value: Variable) -> bool:
         """Whether the value follows an inner axis, so that it varies along a row."""
-        inner = self.group.inner or ()
+        inner = self.group.inner or self.inner
         return any(a in inner for a in self.iteration_maps[value])
 
     def stores_at(self, phase: int) -> list[Variable]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -30,6 +30,11 @@ MOST_SHARED = 16
 MOST_APART = 4
 """The largest distance of elements that a back end distributes to lanes."""
 
+MOST_IN_TURN = 8
+"""The largest number of elements of a last axis that take turns in memory."""
+FEWEST_LANES = 16
+"""The number of elements of the axis before it from which on they are worth being lanes."""
+
 
 class ShortRows(TinyAxes):
     """The form of short rows: lanes are rows."""
@@ -47,6 +52,31 @@ class ShortRows(TinyAxes):
         along = sum(self.is_inner(v) for v in self.iteration_maps) + len(self.reducing)
         enough = FEWEST_TINY if length <= TINY else FEWEST_ROWS
         return length * along <= MOST_COPIES and not (type(last) is int and last < enough)
+
+    def has_short_lines(self) -> bool:
+        """Whether the last axis of a map has a few elements, which are written out, and the axis before it is lanes.
+
+        Then the elements of results take turns in memory, and those of operands do. Other maps have lanes along both
+        axes, or these are one.
+        """
+        if not self.group.machine.short_row or len(self.order) < 2 or self.may_be_tiny():
+            return False
+        before, size = (self.sizes[a] for a in self.order[-2:])
+        if type(size) is not int or size > MOST_IN_TURN or type(before) is int and before < FEWEST_LANES:
+            return False
+        if any(self.compact(self.iteration_maps[v])[-1:] != (self.order[-1],) for v in self.group.stored):
+            return False
+        at_indices = any(axes is not None for n in self.group.members for axes in self._axes_of_indices(n))
+        return size * len(self.group.members) <= MOST_COPIES and not at_indices
+
+    def _axes_of_indices(self, node: Apply) -> Sequence[Sequence[int] | None]:
+        """The axes of an op that each of its index arrays follows."""
+        return along_of(node)[1:] if isinstance(node.op.record.lower, Indexed) else ()
+
+    def short_lines(self) -> Step:
+        """Create one kernel in which the elements of the last axis are written out."""
+        self.inner, self.outer = self.order[-1:], self.order[:-1]
+        return self.short_rows()
 
     def short_rows(self) -> Step:
         """Create one kernel: a simd loop over the last of the outer axes in a parallel loop over the others."""
