@@ -148,6 +148,19 @@ def test_a_grid_that_is_updated_keeps_its_edge():
         np.testing.assert_allclose(grid.get_value(), want, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_colours_behind_the_pixels(dtype):
+    """What counts is the length of rows: pixels with their colours."""
+    x = T.tensor(dtype, shape=(None, None, None, 3))
+    pads = [((0, 0), (1, 2), (4, 3), (0, 0)), ((0, 0), (0, 0), (30, 0), (0, 0)), ((0, 0), (2, 2), (0, 0), (0, 0))]
+    f = symc.function([x], [np.pad(x, p, constant_values=c) for p in pads for c in (0, 7)])
+    assert debugprint(f, stage="form_scatters", file="str").count("framed") == 6
+    for shape in ((2, 20, 21, 3), (1, 1, 40, 3), (2, 3, 0, 3), (0, 4, 4, 3)):
+        value = (np.random.default_rng(0).standard_normal(shape) * 50).astype(dtype)
+        for result, (p, c) in zip(f(value), [(p, c) for p in pads for c in (0, 7)]):
+            np.testing.assert_array_equal(result, np.pad(value, p, constant_values=c))
+
+
 def test_a_small_part_is_written_in_place():
     x, row, i = T.fmatrix("x"), T.fvector("row"), T.iscalar("i")
     f = symc.function([x, row, i], T.set_subtensor(x[i], row))

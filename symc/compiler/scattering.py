@@ -143,8 +143,8 @@ def _replaced(graph: Graph, chosen: Callable[[Apply], bool], replacement: Replac
 
 def _is_frame(node: Apply) -> bool:
     x, value = node.inputs[:2]
-    shortest = x.type.shape[-1] if x.ndim else 0
-    if any(s != 1 for s in node.op["steps"]) or (type(shortest) is int and shortest < SHORTEST):
+    row = dims.product(x.type.shape[padded_axis(value.type.shape, x.type.shape) :]) if x.ndim else 0
+    if any(s != 1 for s in node.op["steps"]) or (type(row) is int and row < SHORTEST):
         return False
     return _repeats_a_number(x) or _is_most(value.type.shape, x.type.shape)
 
