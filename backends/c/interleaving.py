@@ -7,6 +7,7 @@ those of a sliding window, each window is copied.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -76,6 +77,10 @@ Access = TypeVar("Access", Load, Store)
 
 def _complete(loop: For, accesses: Sequence[Access], most: int) -> Iterator[tuple[int, list[Access]]]:
     """Accesses that together touch all elements between those of neighbouring lanes, in order, and their stride."""
+    often = Counter(s.buffer for s in accesses)
+    accesses = [s for s in accesses if often[s.buffer] > 1]
+    if not accesses:
+        return
     definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and is_affine(s.value)}
     inside = {s.name for s in loop.body if isinstance(s, (Let, Load))}
     found: list[tuple[str, Expr, int, dict[int, Access]]] = []
