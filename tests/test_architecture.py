@@ -298,6 +298,7 @@ NO_CASES = {
     "framed": "likewise; tests/test_framing.py",
     "row_sums": "likewise; tests/test_row_sums.py",
     "gather_counted": "likewise; tests/test_stretches.py",
+    "split_slice": "likewise; tests/test_split_slices.py",
     "carry_updates": "tells function which default updates to apply; changes no value",
 }
 """Records that no generated test builds directly, and why."""
