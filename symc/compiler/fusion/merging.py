@@ -32,6 +32,7 @@ def merge(state: Fusion, rounds: int, inside: bool) -> None:
 
     state.unit_order = UnitOrder(sorted_units(state, producer))
     # units are ordered from consumers to producers; a producer is offered to its nearest consumer first
+    joined = False
     for _ in range(rounds):  # a group that has absorbed a producer of several groups may be merged with these
         before = len(redirect)
         for unit in state.units:
@@ -44,9 +45,13 @@ def merge(state: Fusion, rounds: int, inside: bool) -> None:
                 if taker is not None:
                     redirect[id(unit)] = taker
                     break
+        if len(redirect) > before:
+            continue
+        if not joined:  # before siblings are merged, whose axes may be others
+            joined = True
+            _merge_joined(state, producer, current, redirect)
         if len(redirect) == before and not merge_siblings(state, producer, current, redirect):
             break
-    _merge_joined(state, producer, current, redirect)
     if inside:
         state.units = [u for u in state.units if id(u) not in redirect]
         _merge_all(state, producer, current, redirect)
