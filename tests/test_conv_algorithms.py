@@ -162,7 +162,7 @@ def test_groups_in_lanes(groups, channels, filters, taps, stride, size, dtype):
         y = T.nnet.conv2d(a, b, None, None, "half", (stride, stride), num_groups=groups, filter_flip=False)
         f = symc.function([a, b], [T.nnet.relu(y), symc.grad((y * y).sum() / 2, a)], profile=True)
         out, dx = f(x, w.astype(dtype))
-    assert "groups in lanes" in algorithms(f)
+    assert "groups in lanes" in algorithms(f) or (taps, size, dtype) == (5, (7, 7), "float64")  # by planes
     pieces = zip(np.split(x, groups, 1), np.split(w, groups, 0))
     full = np.concatenate([correlate(p, q, taps // 2) for p, q in pieces], 1)
     dy = np.zeros_like(full)
@@ -173,6 +173,38 @@ def test_groups_in_lanes(groups, channels, filters, taps, stride, size, dtype):
     full = np.maximum(full[:, :, ::stride, ::stride], 0)
     np.testing.assert_allclose(out, full, rtol=0, atol=tolerance * np.abs(full).max())
     np.testing.assert_allclose(dx, right, rtol=0, atol=2 * tolerance * np.abs(right).max())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("groups", "taps", "pad", "dilation", "flip", "size"),
+    [
+        (40, (3, 3), (1, 1), (1, 1), True, (45, 37)),
+        (35, (5, 5), (0, 2), (1, 1), False, (29, 40)),
+        (9, (3, 2), (1, 0), (2, 1), False, (12, 33)),
+        (2, (3, 3), (2, 1), (1, 2), True, (70, 19)),
+    ],
+)
+def test_data_gradients_by_planes(groups, taps, pad, dilation, flip, size, dtype):
+    """At stride 1 they are forward passes of the gradient, with filters turned and the rest of the padding."""
+    x, w = (v.astype(dtype) for v in (sample(31, 2, groups, *size), sample(32, groups, 1, *taps)))
+    a, b = T.tensor4("a", dtype), T.tensor4("b", dtype)
+    y = T.nnet.conv2d(a, b, None, None, pad, filter_dilation=dilation, num_groups=groups, filter_flip=flip)
+    g = T.tensor4("g", dtype)
+    with symc.config.change(threads=2):
+        f = symc.function([a, b, g], symc.grad(None, a, known_grads={y: g}), on_unused_input="ignore", profile=True)
+        dy = sample(33, *(int(n) for n in symc.function([a, b], y.shape)(x, w))).astype(dtype)
+        dx = f(x, w, dy)
+    assert algorithms(f) == {"planes"}
+    wide = np.zeros((2, groups, size[0] + 2 * pad[0], size[1] + 2 * pad[1]))
+    turned = w[:, 0, ::-1, ::-1] if flip else w[:, 0]
+    for r in range(taps[0]):
+        for s in range(taps[1]):
+            rows = slice(r * dilation[0], r * dilation[0] + dy.shape[2])
+            columns = slice(s * dilation[1], s * dilation[1] + dy.shape[3])
+            wide[:, :, rows, columns] += dy * turned[:, r, s][:, None, None]
+    right = wide[:, :, pad[0] : pad[0] + size[0], pad[1] : pad[1] + size[1]]
+    np.testing.assert_allclose(dx, right, rtol=0, atol=(1e-5 if dtype == "float32" else 1e-13) * np.abs(right).max())
 
 
 def test_many_small_images(function):

@@ -65,7 +65,7 @@ def test_a_program_of_several_units(monkeypatch):
     x = T.matrix("x")
     y, want = x, np.linspace(-1, 1, 12).reshape(3, 4).astype("float32")
     value = want
-    for k in range(330):
+    for k in range(420):
         y = T.tanh(y - y.mean(axis=k % 2, keepdims=True)) + 0.01 * (k % 5)
         want = np.tanh(want - want.mean(axis=k % 2, keepdims=True)) + np.float32(0.01 * (k % 5))
     many = [T.exp(x / (2 + k)) if k % 2 else T.sqrt(abs(x)) * sum([x] * (k % 50)) for k in range(120)]
