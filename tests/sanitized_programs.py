@@ -303,7 +303,7 @@ def maps_in_blocks_of_bfloat16():
         w = rng.integers(-1, 2, (filters, channels, taps, taps)).astype("float32")
         return T.clip(T.nnet.conv2d(v, symc.shared(w), border_mode=taps // 2, **given), -3, 4)
 
-    for taps, step, window in ((7, 2, (3, 3)), (5, 1, (2, 2)), (4, 3, (3, 2))):
+    for taps, step, window in ((7, 2, (3, 3)), (4, 3, (3, 2))):
         x = T.tensor("float32", shape=(None, 3, None, None))
         y = layer(x, taps, 64, 3, subsample=(step, step))
         y = T.signal.pool.pool_2d(y, window, ignore_border=True, stride=(2, 1))
