@@ -186,7 +186,7 @@ static void run_row(const pair_rows *z, int64_t place, int64_t y, const pixel_en
     const conv2d *v = z->v;
     int64_t out_w = z->width / z->pool_w, columns = v->out_h / z->pool_h * out_w, at = (place * columns + y * out_w) * VL;
     if (end) {
-        const float *added = v->epilogue->added;
+        const float *added = (const float *)v->epilogue->added;
         multiply_row(z, image, last, filters, (row_sink){sums, end, (float *)v->epilogue->bits + at, added ? added + at : NULL});
         return;
     }

@@ -166,7 +166,7 @@ INLINE void multiply_pairs(int rows, int vecs, const pair_tile *t, const float *
         for (int v = 0; v < vecs; v++)
             sum[r][v] = t->accumulate ? _mm512_loadu_ps(c + r * t->ldc + v * VL) : _mm512_setzero_ps();
     }
-    if (t->end) {
+    if (vecs == 2 && t->end) {
         UNROLL
         for (int r = 0; r < rows; r++)
             __builtin_prefetch(t->pairs + r * VL, 1);
@@ -189,7 +189,7 @@ INLINE void multiply_pairs(int rows, int vecs, const pair_tile *t, const float *
             add_pair(rows, vecs, &from, 0, w, sum);
         }
     }
-    if (t->end) {
+    if (vecs == 2 && t->end) {
         UNROLL
         for (int r = 0; r < rows; r++)
             store(t->pairs + r * VL,
