@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import count as count_up
 from typing import NamedTuple, TypeVar
 
 from symc.graph.dtypes import BITS
@@ -145,7 +146,7 @@ def zipped_stores(dtype: str, tag: str, first: str, vectors: Sequence[str], far:
     bits = BITS.get(dtype, 8)
     count = 2 if bits == 64 else 1
     lines = [f"const vu_{tag} u{k} = {{{text}}};" for k, text in enumerate(vectors)]
-    names = (f"z{k}" for k in range(1 << 30))
+    names = (f"z{k}" for k in count_up())
     results = []
     for piece in range(count):
         registers = []
@@ -170,7 +171,7 @@ def unzipped_loads(dtype: str, tag: str, first: str, names: Sequence[str], backw
     integers, count = f"i{bits}", 2 if bits == 64 else 1
     start = f"{first} - {len(names)} * ({LANES} - 1)" if backwards else first
     lines = [f"const vu_{tag} u{k} = {{vload_{tag}({start} + {k} * {LANES})}};" for k in range(len(names))]
-    fresh = (f"z{k}" for k in range(1 << 30))
+    fresh = (f"z{k}" for k in count_up())
     registers = []
     for k in range(len(names) * count):
         registers.append(name := next(fresh))

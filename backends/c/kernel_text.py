@@ -285,15 +285,12 @@ class KernelText:
 
     def _recurrence(self, s: For, seen: list[Statement]) -> list[str]:
         """A loop over elements around one over steps: a single element is no vector, which its steps would wait for."""
+        if s.extent.op == "const" and s.extent.value == 1:
+            return self._elements(s, seen)
+        vectors = emit_recurrence(s, C.scalar, self.pointer, self.dtype_of)
         if s.extent.op == "const" or not goes_through_steps(s):
-            return (
-                self._elements(s, seen) if s.extent.op == "const" and s.extent.value == 1 else self._vectors_of_steps(s)
-            )
-        alone = self._elements(s, seen)
-        return [f"if ({C.scalar(s.extent)} == 1) {{", *alone, "} else {", *self._vectors_of_steps(s), "}"]
-
-    def _vectors_of_steps(self, s: For) -> list[str]:
-        return emit_recurrence(s, C.scalar, self.pointer, self.dtype_of)
+            return vectors
+        return [f"if ({C.scalar(s.extent)} == 1) {{", *self._elements(s, seen), "} else {", *vectors, "}"]
 
     def _rows(self, s: For, begin: str, end: str, more: str, seen: list[Statement]) -> list[str]:
         """A loop from ``begin`` to ``end``; its head declares ``more``."""

@@ -9,7 +9,10 @@ from symc.graph import Apply, Graph, Variable, clone_with, toposort
 from symc.graph.body import Body
 from symc.graph.op import Op
 
-__all__ = ["applications_inside", "drop_unused_outputs", "opened", "symbols_in", "with_bodies", "with_ops", "within"]
+__all__ = [
+    "applications_inside", "drop_unused_outputs", "opened", "symbols_in", "uses_of", "with_bodies", "with_ops",
+    "within",
+]  # fmt: skip
 
 
 def applications_inside(op: Op) -> Iterator[Apply]:
@@ -28,6 +31,15 @@ def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
     """Replace each body of ``op`` by ``change(attribute, body)``."""
     changed = {name: change(name, op[name]) for name in op.record.bodies}
     return Op(op.record, **{**op.attrs, **changed}) if changed else op
+
+
+def uses_of(order: Iterable[Apply]) -> dict[Variable, list[Apply]]:
+    """The applications that read a variable, each once."""
+    uses: dict[Variable, list[Apply]] = {}
+    for node in order:
+        for v in dict.fromkeys(node.inputs):
+            uses.setdefault(v, []).append(node)
+    return uses
 
 
 def with_ops(graph: Graph, replacement: Callable[[Apply], tuple[Op, Sequence[Variable]]]) -> list[Variable]:

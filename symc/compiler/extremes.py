@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import sympy
 
+from symc.compiler.bodies import uses_of
 from symc.compiler.rewrite.layout import known_dim
 from symc.errors import building_at
 from symc.graph import Apply, Graph, Variable, dims
@@ -24,10 +25,7 @@ def ends_of_sorts(graph: Graph) -> Sequence[Variable]:
     """Replace sorts of which only an end is read by the selection of that end."""
     if not graph.records & {SORT, ARGSORT}:
         return graph
-    readers: dict[Variable, list[Apply]] = {}
-    for node in graph.order:
-        for v in dict.fromkeys(node.inputs):
-            readers.setdefault(v, []).append(node)
+    readers = uses_of(graph.order)
     whole = set(graph)
     known: dict[Variable, Variable] = {}
     for node in graph.order:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.compiler.bodies import with_ops
+from symc.compiler.bodies import uses_of, with_ops
 from symc.compiler.fusion.groups import is_one
 from symc.graph import Apply, Graph, Variable, dims
 from symc.graph.op import Axes, Indexed, Op, Pointwise, Record, Reduction, record
@@ -24,10 +24,7 @@ def split_slices(graph: Graph) -> Sequence[Variable]:
     """Let ops that read a slice with split axes in another order read the tensor that it is a part of."""
     if SLICE_AT not in graph.records or RESHAPE_TO not in graph.records:
         return graph
-    readers: dict[Variable, list[Apply]] = {}
-    for node in graph.order:
-        for v in dict.fromkeys(node.inputs):
-            readers.setdefault(v, []).append(node)
+    readers = uses_of(graph.order)
     results = Counter(graph)
 
     def replacement(node: Apply) -> tuple[Op, Sequence[Variable]]:

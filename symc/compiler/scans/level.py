@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from symc.compiler.bodies import drop_unused_outputs
+from symc.compiler.bodies import drop_unused_outputs, uses_of
 from symc.compiler.scans.behind import results_behind
 from symc.compiler.scans.budget import fits
 from symc.compiler.scans.joining import joined
-from symc.compiler.scans.last import last_only, read_of_last, stacked_after, steps_done
+from symc.compiler.scans.last import Uses, last_only, read_of_last, stacked_after, steps_done
 from symc.compiler.scans.loop import Loop, read
 from symc.compiler.scans.operands import turn_operands
 from symc.compiler.scans.outside import hoist
@@ -29,6 +29,7 @@ __all__ = ["improved"]
 
 Outputs = Sequence[Variable]
 Change = Callable[[Apply, Sequence[Variable]], "Sequence[Variable] | None"]
+Known = dict[Variable, Variable]
 
 
 def improved(graph: Graph, symbols: Sequence[Any] = (), registers: bool = False) -> Outputs:
@@ -102,56 +103,55 @@ def _dropped(outputs: Outputs) -> Outputs:
     return _each(outputs, change)
 
 
+def _until_no_change(outputs: Outputs, change: Callable[[Apply, Uses, Outputs], Known | None]) -> Outputs:
+    """Replace the variables that ``change`` finds, given a repetition, uses and outputs, until it finds none."""
+    while True:
+        order = toposort(outputs)
+        loops = [node for node in order if node.op.record.repeats is not None]
+        uses = uses_of(order) if loops else {}
+        known = next((k for node in loops if (k := change(node, uses, outputs)) is not None), None)
+        if known is None:
+            return outputs
+        outputs = clone_with(outputs, known)
+
+
 def _only_last(outputs: Outputs, symbols: Sequence[Any]) -> Outputs:
     """Keep only the last value of states of which no other value is read."""
-    order = toposort(outputs)
-    if all(node.op.record.repeats is None for node in order):
-        return outputs
-    uses = _uses(order)
-    results = frozenset(outputs)
-    for node in order:
+
+    def change(node: Apply, uses: Uses, outputs: Outputs) -> Known | None:
         loop = read(node, ends_early=True)
         if loop is None:
-            continue
+            return None
         done = steps_done(node, symbols, outputs)
-        readers = last_only(loop, uses, results, done)
-        if readers:
-            made = loop.write()
-            known = dict(zip(node.outputs, made))
-            for k, nodes in readers.items():
-                del known[node.outputs[k]]
-                for reader in nodes:
-                    known[reader.outputs[0]] = read_of_last(reader, made[k], loop.count if done is None else done)
-            return _only_last(clone_with(outputs, known), symbols)
-    return outputs
+        readers = last_only(loop, uses, frozenset(outputs), done)
+        if not readers:
+            return None
+        made = loop.write()
+        known = dict(zip(node.outputs, made))
+        for k, nodes in readers.items():
+            del known[node.outputs[k]]
+            for reader in nodes:
+                known[reader.outputs[0]] = read_of_last(reader, made[k], loop.count if done is None else done)
+        return known
+
+    return _until_no_change(outputs, change)
 
 
 def _stacked_states(outputs: Outputs) -> Outputs:
     """Stack the values of states after the steps, where nothing reads a trajectory with its first entry."""
-    order = toposort(outputs)
-    if all(node.op.record.repeats is None for node in order):
-        return outputs
-    uses = _uses(order)
-    results = frozenset(outputs)
-    for node in order:
+
+    def change(node: Apply, uses: Uses, outputs: Outputs) -> Known | None:
         loop = read(node)
-        views = {} if loop is None else stacked_after(loop, uses, results)
-        if loop is not None and views:
-            made = loop.write()
-            known = {v: new for k, (v, new) in enumerate(zip(node.outputs, made)) if k not in views}
-            for k, view in views.items():
-                known[view] = made[len(loop.states) + loop.stack(loop.states[k].after)]
-            return _stacked_states(clone_with(outputs, known))
-    return outputs
+        views = {} if loop is None else stacked_after(loop, uses, frozenset(outputs))
+        if loop is None or not views:
+            return None
+        made = loop.write()
+        known = {v: new for k, (v, new) in enumerate(zip(node.outputs, made)) if k not in views}
+        for k, view in views.items():
+            known[view] = made[len(loop.states) + loop.stack(loop.states[k].after)]
+        return known
 
-
-def _uses(order: Sequence[Apply]) -> dict[Variable, list[Apply]]:
-    """The applications that read a variable."""
-    uses: dict[Variable, list[Apply]] = {}
-    for node in order:
-        for v in node.inputs:
-            uses.setdefault(v, []).append(node)
-    return uses
+    return _until_no_change(outputs, change)
 
 
 def _hoisted(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from symc.compiler.bodies import uses_of
 from symc.compiler.rewrite.ops import EXPAND, SLICE_AT
 from symc.compiler.scans.loop import Loop
 from symc.graph import Apply, Variable
@@ -22,11 +23,8 @@ def slice_operands(loop: Loop) -> bool:
     """
     found = False
     while True:
-        readers: dict[Variable, list[Apply]] = {}
         order = loop.order
-        for node in order:
-            for v in node.inputs:
-                readers.setdefault(v, []).append(node)
+        readers = uses_of(order)
         results = set(loop.outputs)
         known: dict[Variable, Variable] = {}
         for node in order:
