@@ -178,7 +178,7 @@ def convolutions():
     x, w = T.tensor4("x"), T.tensor4("w")
     for size, pad, step, images, channels, filters, n in (
         (3, 1, 1, 2, 3, 5, 9), (3, 0, 1, 1, 1, 1, 5), (5, 2, 2, 3, 2, 17, 11), (1, 0, 1, 2, 5, 3, 7),
-        (4, 0, 3, 1, 3, 4, 13),
+        (4, 0, 3, 1, 3, 4, 13), (3, 1, 1, 2, 24, 3, 19), (5, 2, 1, 1, 40, 2, 13), (3, 1, 1, 3, 20, 6, 7),
     ):  # fmt: skip
         y = T.nnet.conv2d(x, w, border_mode=pad, subsample=(step, step))
         f = symc.function([x, w], [y, *symc.grad((y * y).sum() / 2, [x, w])])

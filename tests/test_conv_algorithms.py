@@ -207,6 +207,67 @@ def test_data_gradients_by_planes(groups, taps, pad, dilation, flip, size, dtype
     np.testing.assert_allclose(dx, right, rtol=0, atol=(1e-5 if dtype == "float32" else 1e-13) * np.abs(right).max())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("images", "channels", "filters", "size", "taps", "pad", "groups"),
+    [
+        (2, 19, 3, (37, 45), (3, 3), 1, 1),
+        (3, 40, 2, (9, 7), (5, 2), 2, 1),
+        (1, 70, 1, (21, 130), (3, 3), 0, 1),
+        (2, 34, 6, (12, 17), (1, 3), 3, 2),
+        (5, 23, 5, (1, 3), (3, 3), 1, 1),
+    ],
+)
+def test_few_filters(images, channels, filters, size, taps, pad, groups, dtype):
+    """Strips of pixels times all filters; with respect to the weights, images and dY change places."""
+    x, w, g = (T.TensorType(dtype, (None,) * 4)(name) for name in "xwg")
+    y = T.nnet.conv2d(x, w, border_mode=pad, num_groups=groups, filter_flip=False)
+    a = sample(41, images, channels, *size).astype(dtype)
+    b = sample(42, filters, channels // groups, *taps).astype(dtype)
+    each = [slice(k * filters // groups, (k + 1) * filters // groups) for k in range(groups)]
+    parts = [slice(k * channels // groups, (k + 1) * channels // groups) for k in range(groups)]
+    right = np.concatenate([correlate(a[:, c], b[f], pad) for c, f in zip(parts, each)], axis=1)
+    c = sample(43, *right.shape).astype(dtype)
+    bias = np.arange(filters).astype(dtype).reshape(1, -1, 1, 1)
+    outputs = [T.maximum(y + bias, -1), *symc.grad(None, [x, w], known_grads={y: g})]
+    with symc.config.change(threads=2):
+        f = symc.function([x, w, g], outputs, profile=True)
+        found = f(a, b, c)
+        back = symc.function([x, w, g], symc.grad(None, x, known_grads={y: g}), on_unused_input="ignore")
+        turned = symc.function([x, w], T.nnet.conv2d(x, w, border_mode=pad, num_groups=groups, filter_flip=True))
+    padded = np.pad(a.astype("float64"), [(0, 0), (0, 0), (pad, pad), (pad, pad)])
+    dx, dw = np.zeros_like(padded), np.zeros(b.shape)
+    for r, s in np.ndindex(*taps):
+        rows, columns = slice(r, r + right.shape[2]), slice(s, s + right.shape[3])
+        for k, m in zip(parts, each):
+            dw[m, :, r, s] = np.einsum("nkyx,ncyx->kc", c[:, m], padded[:, k, rows, columns])
+            dx[:, k, rows, columns] += np.einsum("nkyx,kc->ncyx", c[:, m], b[m, :, r, s].astype("float64"))
+    dx = dx[:, :, pad : dx.shape[2] - pad, pad : dx.shape[3] - pad]
+    for actual, expected in zip(found, (np.maximum(right + bias, -1), dx, dw)):
+        scale = max(1.0, np.abs(expected).max())
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=(1e-5 if dtype == "float32" else 1e-13) * scale)
+    np.testing.assert_array_equal(back(a, b, c), found[1])
+    np.testing.assert_allclose(
+        turned(a, b[:, :, ::-1, ::-1]), right, rtol=0, atol=1e-3 if dtype == "float32" else 1e-11
+    )
+
+
+def test_strips_take_few_filters_and_channels():
+    x, w, g = T.tensor4s("x", "w", "g")
+    y = T.nnet.conv2d(x, w, border_mode="half")
+    with symc.config.change(cpu_precision="ieee"):
+        forward = symc.function([x, w], y, profile=True)
+        back = symc.function([x, w, g], symc.grad(None, x, known_grads={y: g}), on_unused_input="ignore", profile=True)
+        a, b = sample(44, 1, 24, 40, 40), sample(45, 3, 24, 3, 3)
+        a[0, 5, 7, 11], a[0, 20, 39, 0] = np.nan, np.inf
+        found = forward(a, b)
+        back(b.transpose(1, 0, 2, 3).reshape(1, 3, 12, 18), b.transpose(1, 0, 2, 3), sample(46, 1, 24, 12, 18))
+    assert algorithms(forward) == algorithms(back) == {"strips of pixels"}
+    wrong = np.zeros((40, 40), bool)
+    wrong[6:9, 10:13] = wrong[38:, :2] = True
+    assert (~np.isfinite(found[0]) == wrong).all(), "values that are not finite stay with the pixels that read them"
+
+
 def test_many_small_images(function):
     x, w, g = sample(11, 20, 2, 9, 7), sample(12, 5, 2, 3, 3), sample(13, 20, 5, 9, 7)
     found = function(x, w, g)

@@ -3,6 +3,7 @@
 
 #include "base/ahead.h"
 #include "base/lanes.h"
+#include "base/masked.h"
 
 static void extent(const int64_t *taps, int64_t count, int64_t *first, int64_t *span)
 {
@@ -51,13 +52,26 @@ int64_t FN(symc_band_tap)(const gather *g, const band_shape *shape, int64_t r, i
     return row * shape->row_length + col % g->step_w * shape->phase_length + col / g->step_w;
 }
 
-/* One row: `count` elements from column `col` on, zeros outside [0, in_w). */
+/* Zeros from `begin` on: whole vectors, up to VL - 1 elements beyond `end`. */
+INLINE void clear_from(int64_t begin, int64_t end, real *to)
+{
+    for (; begin < end; begin += VL)
+        store(to + begin, (vec){0});
+}
+
+/* One row: `count` elements from column `col` on, zeros outside [0, in_w). Writes whole vectors, up to VL - 1 elements beyond the
+ * end. */
 static void copy_padded(const real *from, int64_t in_w, int64_t col, int64_t count, real *to)
 {
-    int64_t begin = smaller(count, larger(0, -col)), end = larger(begin, smaller(count, in_w - col));
-    memset(to, 0, begin * sizeof(real));
-    memcpy(to + begin, from + col + begin, (end - begin) * sizeof(real));
-    memset(to + end, 0, (count - end) * sizeof(real));
+    int64_t begin = smaller(count, larger(0, -col)), end = larger(begin, smaller(count, in_w - col)), x = begin;
+    clear_from(0, begin, to);
+    for (; x <= end - VL; x += VL)
+        store(to + x, load(from + col + x));
+    if (x < end) {
+        store(to + x, load_lanes(from + col + x, first_lanes(end - x)));
+        x += VL;
+    }
+    clear_from(x, count, to);
 }
 
 /* to[i] = row[i * step]. Writes whole vectors for the usual steps, up to VL - 1 elements beyond the end. */

@@ -12,6 +12,7 @@
 #include "paired.h"
 #include "pooled_maps.h"
 #include "scatter.h"
+#include "strips.h"
 #include "winograd.h"
 
 conv2d FN(symc_read_conv2d)(const int64_t *p)
@@ -119,6 +120,8 @@ static method forward_method(const conv2d *v, const gather *g)
         return winograd_method(g);
     if (symc_conv2d_preferred == ANY_METHOD && FN(symc_image_lanes_suit)(v, 0))
         return BY_IMAGES;
+    if (symc_conv2d_preferred == ANY_METHOD && FN(symc_strips_suit)(g))
+        return BY_STRIPS;
     return FN(symc_direct_suits)(v, 0) ? BY_BLOCKS : BY_PANELS;
 }
 
@@ -149,6 +152,7 @@ static void run_forward(void *const *bufs, const int64_t *p, symc_stored *const 
 #if SYMC_HAS_TILES && !SYMC_DOUBLE
     case BY_WINOGRAD_PARTS: symc_winograd_parts(&g); return;
 #endif
+    case BY_STRIPS: FN(symc_strips_conv)(&g); return;
     case BY_BLOCKS: FN(symc_direct_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     default: FN(symc_gather_conv)(&g);
     }
@@ -305,6 +309,15 @@ static int images_in_lanes(const conv2d *v, const gather *g)
     return symc_conv2d_preferred == ANY_METHOD && FN(symc_image_lanes_suit)(v, 1) && !FN(symc_winograd_suits)(g);
 }
 
+/* All phases of an image with few channels are made at once by scattered sums, and a single channel of many taps, for which every
+ * product of a strip loads its pixels. */
+static int strips_save_time(const conv2d *v, const gather *g)
+{
+    const int64_t many_taps = 16;
+    return symc_conv2d_preferred == ANY_METHOD && v->step_h == 1 && v->step_w == 1 && FN(symc_strips_suit)(g) &&
+           (g->filters > 1 || g->taps_h * g->taps_w < many_taps || !FN(symc_scatter_suits)(v));
+}
+
 /* `g` is phase (0, 0), at stride 1 all there is. */
 static method backward_method(const conv2d *v, const gather *g)
 {
@@ -322,6 +335,8 @@ static method backward_method(const conv2d *v, const gather *g)
         return BY_GROUPS;
     if (images_in_lanes(v, g))
         return BY_IMAGES;
+    if (strips_save_time(v, g))
+        return BY_STRIPS;
     if (FN(symc_scatter_suits)(v))
         return BY_SCATTER;
     if (v->step_h == 1 && v->step_w == 1 && g->channels > 0 && FN(symc_winograd_suits)(g))
@@ -386,6 +401,7 @@ static void run_backward_data(void *const *bufs, const int64_t *p, symc_stored *
 #if SYMC_HAS_TILES && !SYMC_DOUBLE
     case BY_WINOGRAD_PARTS: symc_winograd_parts(&g); return;
 #endif
+    case BY_STRIPS: FN(symc_strips_conv)(&g); return;
     case BY_BLOCKS: FN(symc_direct_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
     default: run_phases(&v, bufs[0], bufs[1], bufs[2]);
     }

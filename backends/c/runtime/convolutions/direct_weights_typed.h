@@ -176,9 +176,23 @@ static void turn_gradient(const direct *z, const unit *u, int64_t group, int64_t
                            plane, rows, pixels);
 }
 
+/* dY of a block of filters where it is: what is turned next is fetched while the one before is multiplied. */
+typedef struct {
+    const real *from;
+    int64_t filters, pixels; /* none, or some */
+} following;
+
+static following find_gradient(const direct *z, const unit *u, int64_t group, int64_t block)
+{
+    const conv2d *v = z->v;
+    int64_t first = block * TILE_COLS, plane = (u->first * v->groups + group) * z->filters + first;
+    return (following){z->dy + (plane * v->out_h + u->first_row) * v->out_w, smaller(TILE_COLS, z->filters - first),
+                       u->rows * v->out_w};
+}
+
 /* Adds a unit's part to the sums of a block of filters. */
 static void add_block(const direct *z, const unit *u, int64_t cols, const real *image, const real *gradient, real *sums,
-                      int accumulate)
+                      int accumulate, following next)
 {
     int64_t pixels = u->rows * z->v->out_w, size = z->high * z->wide * z->lanes, count = u->count;
     area s = {u->rows, z->v->out_w, z->rows.up * z->wide * z->lanes, z->cols.up * z->lanes, accumulate};
@@ -189,6 +203,8 @@ static void add_block(const direct *z, const unit *u, int64_t cols, const real *
     }
     for (int64_t k = 0; k < z->panel_count; k++) {
         const panel *p = &z->panels[k];
+        for (int64_t f = k * next.filters / z->panel_count; f < (k + 1) * next.filters / z->panel_count; f++)
+            fetch_elements(next.from + f * z->v->out_h * z->v->out_w, next.pixels);
         for (int64_t i = 0; i < count; i++) {
             s.accumulate = accumulate || i > 0;
             kernels[p->rows - 1][cols > VL](&s, image + p->at + i * size, gradient + i * pixels * TILE_COLS,
@@ -202,6 +218,7 @@ static void add_units(void *arg, int64_t begin, int64_t end)
 {
     const direct *z = arg;
     real *image = symc_scratch(SLOT_BAND, z->steps * unit_size(z) * sizeof(real));
+    const int fetches = z->bands > 1 && are_uncached(z->v->images * z->v->filters * z->v->out_h * z->v->out_w);
     real *gradient = symc_scratch(SLOT_BLOCK, z->images * z->band * z->v->out_w * TILE_COLS * sizeof(real));
     for (int64_t task = begin; task < end; task++) {
         int64_t piece = task % z->pieces, share = task / z->pieces % z->shares, group = task / (z->pieces * z->shares);
@@ -210,9 +227,15 @@ static void add_units(void *arg, int64_t begin, int64_t end)
         for (int64_t i = first; i < last; i++) {
             unit u = find_unit(z, i);
             turn_images(z, &u, group, image);
-            for (int64_t block = piece * z->blocks / z->pieces; block < (piece + 1) * z->blocks / z->pieces; block++) {
+            int64_t from = piece * z->blocks / z->pieces, to = (piece + 1) * z->blocks / z->pieces;
+            for (int64_t block = from; block < to; block++) {
+                int behind = block + 1 == to;
+                unit after = behind && i + 1 < last ? find_unit(z, i + 1) : u;
+                following next = {0};
+                if (fetches && (!behind || i + 1 < last))
+                    next = find_gradient(z, &after, group, behind ? from : block + 1);
                 turn_gradient(z, &u, group, block, gradient);
-                add_block(z, &u, block_cols(z, block), image, gradient, sums + block * sum_rows(z) * TILE_COLS, i > first);
+                add_block(z, &u, block_cols(z, block), image, gradient, sums + block * sum_rows(z) * TILE_COLS, i > first, next);
             }
         }
     }

@@ -10,8 +10,10 @@
 #include "base/plain.h"
 
 #if defined(__AVX512F__) || defined(__aarch64__)
+#define VECTOR_REGISTERS 32
 #define TILE_ROWS 14 /* 28 sums, 2 of B and 1 of A in 32 registers */
 #else
+#define VECTOR_REGISTERS 16
 #define TILE_ROWS 6 /* 12 sums, 2 of B and 1 of A in 16 registers */
 #endif
 #define TILE_COLS (2 * VL)

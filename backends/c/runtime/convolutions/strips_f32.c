@@ -1,0 +1,2 @@
+#define SYMC_DOUBLE 0
+#include "strips_typed.h"

@@ -1,0 +1,2 @@
+#define SYMC_DOUBLE 1
+#include "strips_typed.h"
