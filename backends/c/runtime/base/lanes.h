@@ -66,6 +66,9 @@ static inline void take_strided(const real *from, int64_t step, int64_t count, i
             int64_t at = smaller(i, count - VL); /* the last vector overlaps with the one before */
             store(to + at, load_even(from + 2 * at));
         }
+    if (step == 4)
+        for (; i + VL <= count && 4 * (i + VL) <= rest; i += VL)
+            store(to + i, every_fourth(from + 4 * i));
     for (; i < count; i++)
         to[i] = from[i * step];
 }

@@ -74,43 +74,39 @@ static void copy_padded(const real *from, int64_t in_w, int64_t col, int64_t cou
     clear_from(x, count, to);
 }
 
-/* to[i] = row[i * step]. Writes whole vectors for the usual steps, up to VL - 1 elements beyond the end. */
-static void take_phase(const real *row, int64_t step, int64_t n, real *to)
+/* Every `step`-th element of a row from column `col` on, zeros outside [0, in_w), straight from the image, which ends at `end`:
+ * loads that span what was just stored would wait. Writes up to VL - 1 elements beyond the end. */
+static void take_phase(const real *from, int64_t in_w, const real *end, int64_t col, int64_t step, int64_t count, real *to)
 {
-    int64_t i = 0;
-    if (step == 2)
-        for (; i < n; i += VL)
-            store(to + i, load_even(row + 2 * i));
-    else if (step == 4)
-        for (; i < n; i += VL)
-            store(to + i, every_fourth(row + 4 * i));
-    for (; i < n; i++)
-        to[i] = row[i * step];
+    int64_t first = smaller(count, col < 0 ? ceil_div(-col, step) : 0);
+    int64_t last = col < in_w ? larger(first, smaller(count, ceil_div(in_w - col, step))) : first;
+    clear_from(0, first, to);
+    from += col + first * step;
+    take_strided(from, step, last - first, end - from, to + first);
+    clear_from(last, count, to);
 }
 
-/* Splits a row into phases, each of which may run into the next one, which is written later. `row` has a spare end, which is
- * zero. */
-static void fill_row(const gather *g, const band_shape *shape, const real *from, int64_t col, real *row, real *to)
+/* Splits a row into phases, each of which may run into the next one, which is written later. */
+static void fill_row(const gather *g, const band_shape *shape, const real *from, const real *end, int64_t col, real *to)
 {
-    if (g->step_w == 1) {
+    if (g->step_w == 1)
         copy_padded(from, g->in_w, col, shape->row_length, to);
-        return;
-    }
-    copy_padded(from, g->in_w, col, shape->row_length, row);
-    for (int64_t phase = 0; phase < g->step_w; phase++)
-        take_phase(row + phase, g->step_w, shape->phase_length, to + phase * shape->phase_length);
+    else
+        for (int64_t phase = 0; phase < g->step_w; phase++, to += shape->phase_length)
+            take_phase(from, g->in_w, end, col + phase, g->step_w, shape->phase_length, to);
 }
 
 /* The rows of one image: output rows [first, last). Returns the number of rows of the copy. */
 static int64_t fill_slab(const gather *g, const band_shape *shape, const real *plane, int64_t first, int64_t last,
-                         int64_t col, real *row, real *to)
+                         int64_t col, real *to)
 {
+    const real *end = g->in + g->images * g->groups * g->channels * g->in_h * g->in_w;
     int64_t rows = rows_behind(g, shape, last - first), top = first * g->step_h + shape->first_tap_row;
     for (int64_t i = 0; i < rows; i++, to += shape->row_length) {
         if (top + i < 0 || top + i >= g->in_h)
             memset(to, 0, shape->row_length * sizeof(real));
         else
-            fill_row(g, shape, plane + (top + i) * g->in_w, col, row, to);
+            fill_row(g, shape, plane + (top + i) * g->in_w, end, col, to);
         /* The same row of the next channel: too far for the hardware prefetcher. */
         fetch_elements(plane + (g->in_h + top + i) * g->in_w + col, shape->row_length);
     }
@@ -121,16 +117,13 @@ void FN(symc_fill_band)(const gather *g, const band_shape *shape, const band *pa
                         int64_t last, real *to)
 {
     int64_t col = part->first_col * g->step_w + shape->first_tap_col;
-    int64_t spare = 4 * VL + g->step_w;
-    real *linear = symc_scratch(SLOT_ROW, (shape->row_length + spare) * sizeof(real));
-    memset(linear + shape->row_length, 0, spare * sizeof(real));
     for (int64_t c = first; c < last; c++, to += shape->plane) {
         real *slab = to;
         for (int64_t row = part->first_row; row < part->last_row;) {
             int64_t image = row / g->out_h, stop = smaller(part->last_row, (image + 1) * g->out_h);
             const real *plane = g->in + ((image * g->groups + group) * g->channels + c) * g->in_h * g->in_w;
             slab += shape->row_length * fill_slab(g, shape, plane, row - image * g->out_h, stop - image * g->out_h,
-                                                  col, linear, slab);
+                                                  col, slab);
             row = stop;
         }
         memset(slab, 0, smaller(to + shape->plane - slab, BAND_SLACK) * sizeof(real));
