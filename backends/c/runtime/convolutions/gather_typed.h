@@ -5,6 +5,8 @@
 #include "gather.h"
 #include "pixels.h"
 
+#include "base/stream.h"
+
 enum {
     UNIT_PIXELS = 14 * 2 * VL,  /* pixels that a task processes at a time: their panels fit the second level cache */
     DIRECT_FILTERS = 2,         /* with so few filters in a group, packing for a matrix product does not pay */
@@ -21,6 +23,7 @@ typedef struct {
     int64_t row_units, col_units;
     int64_t splits;                /* pieces of the filters, when there are more threads than units */
     int64_t k_blocks;
+    int streams;                   /* results are stored past the caches */
     const int64_t *tap_at;         /* by (channel, tap): where it lies in the band relative to its pixel */
     real *packed;                  /* by group, k block and panel: the weights */
 } conv;
@@ -68,8 +71,9 @@ static void multiply_panel(const conv *v, const pixel_panel *p, int64_t rows, in
                            real *out, int accumulate, const plain_rows *end)
 {
     if (p->direct) {
-        FN(symc_tile)(rows, p->cols, k, a, rows, b, TILE_COLS, out + p->run[0].out, v->g.out_plane, accumulate,
-                      end, a + rows * k);
+        real *to = out + p->run[0].out;
+        int what = accumulate ? TILE_ADDS : v->streams && (uintptr_t)to % VEC_BYTES == 0 ? TILE_STREAMS : TILE_STORES;
+        FN(symc_tile)(rows, p->cols, k, a, rows, b, TILE_COLS, to, v->g.out_plane, what, end, a + rows * k);
         return;
     }
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
@@ -206,6 +210,8 @@ static void run_units(void *arg, int64_t begin, int64_t end)
         else
             multiply_unit(v, &w, &part, group, split * panels / v->splits, (split + 1) * panels / v->splits);
     }
+    if (v->streams)
+        finish_stream();
 }
 
 /* Splits the output into units of about the same size, at least one per thread if possible. */
@@ -266,6 +272,9 @@ void FN(symc_gather_conv)(const gather *g)
         v.packed = symc_scratch(SLOT_SHARED, g->groups * g->filters * v.depth * sizeof(real));
         symc_parallel(pack_weights, &v, panels, serial ? panels : 1);
     }
+    int64_t bytes = g->images * g->groups * g->filters * g->out_plane * (int64_t)sizeof(real);
+    v.streams = v.k_blocks == 1 && v.depth >= LEAST_STREAMED && (!g->epilogue || is_plain_epilogue(g->epilogue)) &&
+                may_stream(g->out, g->out_plane, bytes);
     int64_t units = g->groups * v.row_units * v.col_units * v.splits;
     int64_t grain = larger(1, SERIAL_PRODUCTS / larger(1, v.rows * v.cols * v.depth * g->filters / v.splits));
     symc_parallel(run_units, &v, units, grain);

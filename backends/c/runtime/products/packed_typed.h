@@ -8,6 +8,7 @@
 #include "pairs.h"
 #include "base/epilogue.h"
 #include "base/stored.h"
+#include "base/stream.h"
 
 enum {
     BLOCK_BYTES = 1 << 20,     /* of the operand that a thread packs in blocks */
@@ -23,7 +24,7 @@ typedef struct {
     const real *a, *b;
     real *c;
     int64_t rows, cols, k, lda, ldb, ldc;
-    int trans_a, trans_b, accumulate;
+    int trans_a, trans_b, accumulate, streams; /* results are stored past the caches */
     int shares_a;                  /* the columns are cut into blocks, and A may be kept; or the rows, and B is kept */
     int64_t k_blocks;              /* blocks into which k is divided */
     int64_t blocks, splits;        /* the grid of tasks: blocks of the cut side, times pieces of the other */
@@ -104,7 +105,7 @@ static void multiply_tile_at(const product *g, int64_t row, int64_t rows, int64_
 {
     plain_rows of_tile;
     FN(symc_tile)(rows, smaller(TILE_COLS, g->cols - col), k, a, rows, b, b_step, g->c + row * g->ldc + col, g->ldc,
-                  g->accumulate || k0 > 0, columns_from(end, col, &of_tile), ahead);
+                  g->accumulate || k0 > 0 ? TILE_ADDS : g->streams ? TILE_STREAMS : TILE_STORES, columns_from(end, col, &of_tile), ahead);
 }
 
 /* Whether panel j of B is read in place: packing does not pay for so few rows. */
@@ -198,6 +199,8 @@ static void multiply_tasks(void *arg, int64_t begin, int64_t end)
                 multiply_rows(g, part, k0, k, own);
         }
     }
+    if (g->streams)
+        finish_stream();
 }
 
 /* The multiplications of the slowest thread, if the cut side is divided into `blocks` and the other into `splits`, and what
@@ -284,6 +287,10 @@ static void multiply(product *g)
     else
         plan_regions(g, serial ? 1 : symc_num_threads());
     int64_t tasks = g->blocks * g->splits;
+    plain_rows ends;
+    g->streams = !g->accumulate && g->k_blocks == 1 && g->k >= LEAST_STREAMED &&
+                 (!g->epilogue || plain_ends_of(g->epilogue, g->first_row, g->rows, g->cols, &ends)) &&
+                 may_stream(g->c, g->ldc, g->rows * g->cols * (int64_t)sizeof(real));
     if (g->shared && !g->whole.ready) {
         int64_t packs = (g->shares_a ? row_panels(g->rows) : col_panels(g->cols)) * g->k_blocks;
         symc_parallel(pack_shared, g, packs, serial ? packs : 1);

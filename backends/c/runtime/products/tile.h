@@ -24,12 +24,18 @@
  * costs more than a panel of A that leaves the first level cache where panels of B pass through it. */
 #define PRODUCT_K (SYMC_DOUBLE ? 352 : 512)
 
-/* C (rows, cols) = (accumulate ? C : 0) + A B, with A[r, k] at a[k * a_step + r] and B[k, j] at b[k * b_step + j].
+/* What a tile does with C; the last one stores whole tiles past the caches, see base/stream.h: their rows are aligned. */
+enum { TILE_STORES, TILE_ADDS, TILE_STREAMS };
+
+/* The terms of sums that are stored past the caches: shorter ones are made faster than memory takes them. */
+enum { LEAST_STREAMED = 25 };
+
+/* C (rows, cols) = (adds ? C : 0) + A B, with A[r, k] at a[k * a_step + r] and B[k, j] at b[k * b_step + j].
  * cols <= TILE_COLS; b must be readable over ceil(cols / VL) whole vectors. The sums are finished unless `end` is NULL, by
  * terms that begin with those of the first row and column.
  * What is used next is fetched meanwhile: k vectors from `ahead` on. */
 HIDDEN void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b,
-                          int64_t b_step, real *c, int64_t ldc, int accumulate, const plain_rows *end, const real *ahead);
+                          int64_t b_step, real *c, int64_t ldc, int what, const plain_rows *end, const real *ahead);
 
 /* Adds the products of `rows` elements of A, `a_step` apart, and up to two vectors of B. */
 INLINE void add_row_products(int rows, int vecs, const real *a, int64_t a_step, const real *b, vec sum[TILE_ROWS][2])

@@ -3,20 +3,31 @@
 
 #include "base/lanes.h"
 #include "base/masked.h"
+#include "base/stream.h"
 
 enum { ROWS_AHEAD = 4 };
 
 typedef void tile_kernel(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
-                         int accumulate, const plain_rows *end, const real *ahead);
+                         int what, const plain_rows *end, const real *ahead);
+
+INLINE void put(real *to, vec v, int what)
+{
+    if (what == TILE_STREAMS)
+        store_past(to, v);
+    else
+        store(to, v);
+}
 
 INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
-                          real *c, int64_t ldc, int accumulate, const plain_rows *end, const real *ahead)
+                          real *c, int64_t ldc, int what, const plain_rows *end, const real *ahead)
 {
     vec sum[TILE_ROWS][2];
     UNROLL
     for (int r = 0; r < rows; r++) {
-        __builtin_prefetch(c + r * ldc, 1);
-        __builtin_prefetch(c + r * ldc + (vecs - 1) * VL, 1);
+        if (what != TILE_STREAMS) {
+            __builtin_prefetch(c + r * ldc, 1);
+            __builtin_prefetch(c + r * ldc + (vecs - 1) * VL, 1);
+        }
         UNROLL
         for (int v = 0; v < vecs; v++)
             sum[r][v] = (vec){0};
@@ -27,7 +38,7 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
         a += a_step;
         b += b_step;
     }
-    if (accumulate) {
+    if (what == TILE_ADDS) {
         UNROLL
         for (int r = 0; r < rows; r++) {
             UNROLL
@@ -41,7 +52,7 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
         for (int r = 0; r < rows; r++) {
             UNROLL
             for (int v = 0; v < vecs; v++)
-                store(c + r * ldc + v * VL, finished_by_columns(sum[r][v], load(e.terms + r * e.apart + v * VL), &e));
+                put(c + r * ldc + v * VL, finished_by_columns(sum[r][v], load(e.terms + r * e.apart + v * VL), &e), what);
         }
         return;
     }
@@ -53,7 +64,7 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
             e.term = terms[r];
             UNROLL
             for (int v = 0; v < vecs; v++)
-                store(c + r * ldc + v * VL, finished(sum[r][v], e));
+                put(c + r * ldc + v * VL, finished(sum[r][v], e), what);
         }
         return;
     }
@@ -61,16 +72,16 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
     for (int r = 0; r < rows; r++) {
         UNROLL
         for (int v = 0; v < vecs; v++)
-            store(c + r * ldc + v * VL, sum[r][v]);
+            put(c + r * ldc + v * VL, sum[r][v], what);
     }
 }
 
 #define KERNEL(ROWS, VECS)                                                                                          \
     static void kernel_##ROWS##_##VECS(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,     \
-                                       real *c, int64_t ldc, int accumulate, const plain_rows *end,                 \
+                                       real *c, int64_t ldc, int what, const plain_rows *end,                       \
                                        const real *ahead)                                                           \
     {                                                                                                               \
-        multiply_tile(ROWS, VECS, k, a, a_step, b, b_step, c, ldc, accumulate, end, ahead);                         \
+        multiply_tile(ROWS, VECS, k, a, a_step, b, b_step, c, ldc, what, end, ahead);                               \
     }
 #define KERNELS(ROWS) KERNEL(ROWS, 1) KERNEL(ROWS, 2)
 #define KERNEL_PAIR(ROWS) {kernel_##ROWS##_1, kernel_##ROWS##_2}
@@ -195,20 +206,20 @@ INLINE vec finished_lanes(vec x, const plain_rows *p, int64_t r, int64_t c, lane
 }
 
 void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
-                   real *c, int64_t ldc, int accumulate, const plain_rows *end, const real *ahead)
+                   real *c, int64_t ldc, int what, const plain_rows *end, const real *ahead)
 {
     int wide = cols > VL;
     tile_kernel *kernel = kernels[rows][wide];
     if (cols == VL * (1 + wide)) {
-        kernel(k, a, a_step, b, b_step, c, ldc, accumulate, end, ahead);
+        kernel(k, a, a_step, b, b_step, c, ldc, what, end, ahead);
         return;
     }
 #if FEW_COLS
     if (are_few(rows, cols - wide * VL, k)) {
         if (wide)
-            kernels[rows][0](k, a, a_step, b, b_step, c, ldc, accumulate, end, ahead);
+            kernels[rows][0](k, a, a_step, b, b_step, c, ldc, what, end, ahead);
         plain_rows rest;
-        multiply_few(rows, cols - wide * VL, k, a, a_step, b + wide * VL, b_step, c + wide * VL, ldc, accumulate,
+        multiply_few(rows, cols - wide * VL, k, a, a_step, b + wide * VL, b_step, c + wide * VL, ldc, what == TILE_ADDS,
                      columns_from(end, wide * VL, &rest));
         return;
     }
@@ -220,7 +231,7 @@ void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t
         for (int v = 0; v <= wide; v++) { /* terms are not readable over whole vectors */
             const lane_mask some = v < wide ? all : last;
             vec x = load(whole + r * TILE_COLS + v * VL);
-            x = accumulate ? load_lanes(c + v * VL, some) + x : x;
+            x = what == TILE_ADDS ? load_lanes(c + v * VL, some) + x : x;
             store_lanes(c + v * VL, end ? finished_lanes(x, end, r, v * VL, some) : x, some);
         }
 }
