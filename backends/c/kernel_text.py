@@ -114,7 +114,7 @@ class KernelText:
         self.sizes = {f"b{k}": size for k, size in kernel.sizes.items() if size.op != "const" or size.value <= LARGEST}
         self.narrow: NarrowLoads | None = None  # those of the loop that is being written
         self.ahead: dict[Load, str] = {}  # the variables with distances
-        self.fetched: dict[int, list[str]] = {}  # what loops over rows fetch
+        self.first: dict[int, list[str]] = {}  # C with which the iterations of loops begin, by the ids of these
         self.without_vectors = config.isa == "scalar"
         self.streamed = {} if self.without_vectors else streamed_buffers(kernel, unread)
 
@@ -299,12 +299,15 @@ class KernelText:
         i, digits = s.index, odometer(s, begin, C.scalar)
         head = f"for (int64_t {i} = {begin}{more}; {i} < {end}; {i}++) {{"
         distances = self._distances(s)  # which the body reads
-        tiles = None if self.without_vectors else next_tiles(s, is_large(self.kernel, C.scalar), C.scalar)
+        tiles = (
+            None
+            if self.without_vectors or id(s) in self.first
+            else next_tiles(s, is_large(self.kernel, C.scalar), C.scalar)
+        )
         if tiles is not None:
-            self.fetched[id(tiles.rows)] = tiles.fetched
+            self.first |= {id(tiles.tiles): tiles.found, id(tiles.rows): tiles.fetched}
         body = self.block(digits.body, [*seen, *digits.counted])
-        first = [*(tiles.found if tiles else ()), *self.fetched.get(id(s), ())]
-        lines = [*distances, *digits.before, head, *first, *body, *digits.after, "}"]
+        lines = [*distances, *digits.before, head, *self.first.get(id(s), ()), *body, *digits.after, "}"]
         return ["{", *lines, "}"] if digits.before else lines
 
     def _distances(self, rows: For) -> list[str]:
