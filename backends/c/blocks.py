@@ -14,7 +14,7 @@ from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store
 from symc_backends.c.dialect import CTYPE, LANES, TAG
 from symc_backends.c.vector import VectorBody, can_vectorise
 
-__all__ = ["Copy", "copy_of", "emit_blocks"]
+__all__ = ["Copy", "copy_of", "emit_blocks", "has_copies"]
 
 MOST = 4
 """The largest number of operands that are transposed."""
@@ -118,6 +118,18 @@ def copy_of(loop: For, before: Sequence[Statement], inner: Statement) -> Copy | 
     at = {loop.index: ZERO, inner.index: ZERO}
     first, start = substituted(plain, at), substituted(start, at)
     return Copy(load.dtype, store.buffer, first, width, load.buffer, start, stride, inner.extent, loop.extent)
+
+
+def has_copies(body: Sequence[Statement]) -> bool:
+    """Whether statements copy tiles, in any loop."""
+    stack = list(body)
+    while stack:
+        s = stack.pop()
+        if isinstance(s, For):
+            if s.body and copy_of(s, s.body[:-1], s.body[-1]) is not None:
+                return True
+            stack.extend(s.body)
+    return False
 
 
 def _copied(copy: Copy, scalar: Callable[[Expr], str], pointer: Callable[[str], str]) -> str:
