@@ -13,8 +13,10 @@ from symc.tensor.joining import join
 
 __all__ = ["gather_rules"]
 
-COLOURS = 8
+CHOSEN = 16
 """The largest number of elements of a last axis that are read as slices, whose vectors take turns in memory."""
+LONGEST = 256
+"""The length of an axis up to which they are: elements that are farther apart are on many lines and pages."""
 FEW = 4
 """The largest number of elements beside the gathered axes, as colours, for which a tensor is read where it is."""
 
@@ -85,14 +87,14 @@ def _gather_of_dimshuffle(node: Apply) -> Variable | None:
 
 
 def _gather_of_colours(node: Apply) -> Variable | None:
-    """Join slices in place of a gather from a short last axis at known positions, as of colours in another order."""
+    """Join slices in place of a gather from a last axis at few known positions, as of colours in another order."""
     x, *indices = node.inputs
     last = x.ndim - 1
     length = x.type.shape[last]
-    if node.op["axes"] != (last,) or node.op["place"] != last or type(length) is not int or length > COLOURS:
+    if node.op["axes"] != (last,) or node.op["place"] != last or type(length) is not int or length > LONGEST:
         return None
     (chosen,) = indices
-    if not isinstance(chosen, Constant) or chosen.ndim != 1 or not 1 <= len(chosen.data) <= COLOURS:
+    if not isinstance(chosen, Constant) or chosen.ndim != 1 or not 1 <= len(chosen.data) <= CHOSEN:
         return None
     if not all(0 <= k < length for k in chosen.data):
         return None
