@@ -23,7 +23,7 @@ __all__ = ["LEAST_BYTES", "finished", "flags", "row_flags", "streamed_buffers", 
 
 LEAST_BYTES = 16 << 20
 """The size from which on results are stored past the caches."""
-LEAST_MOVED = 56 << 20
+LEAST_MOVED = 48 << 20
 """The bytes that a kernel must read and write for that: what the last cache holds of fewer, the next call finds there.
 
 Tiles are stored so whenever they are large: their rows are short and far apart, and each would wait for its lines.
