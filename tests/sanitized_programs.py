@@ -63,6 +63,22 @@ def broadcasts_and_transposes():
 
 
 @program
+def tiles_of_transposed_operands():
+    x, colours = T.matrix("x"), T.tensor("float32", shape=(None, 7))
+    turned, both = symc.function([x], x.T * 2), symc.function([x], [x - x.T, x * 2 + x.T])
+    for n, m in ((1030, 1021), (1, 700_001), (17, 65_537)):
+        a = draw(n, m)
+        yield turned(a), a.T * 2
+    for n in (0, 1, 65, 193, 577, 1027):
+        a = draw(n, n)
+        yield from zip(both(a), (a - a.T, a * 2 + a.T))
+    few = symc.function([colours], colours[:, [6, 0, 3]])
+    for n in (0, 1, 17, 1001):
+        a = draw(n, 7)
+        yield few(a), a[:, [6, 0, 3]]
+
+
+@program
 def reductions():
     x = T.tensor3("x")
     axes = [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]

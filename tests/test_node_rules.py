@@ -148,6 +148,8 @@ EXAMPLES: dict[str, list[Build]] = {
             "gather", _op("gather", x, _index(1, 0, 1), axes=(0,), place=0), _index(2, 0), axes=(1,), place=1
         ),
         lambda x, y: _op("gather", x.T, _index(1, 0, 1), axes=(0,), place=0),
+        lambda x, y: _op("gather", x, _index(2, 0, 0, 1), axes=(1,), place=1),
+        lambda x, y: _op("gather", x.T, _index(3, 1), axes=(1,), place=1),
     ],
     "checked_index": [
         lambda x, y: _op("gather", x, _checked(_index(-1, 2), True), axes=(0,), place=0),

@@ -16,6 +16,7 @@ c = pytest.importorskip("symc_backends.c.streaming")
 def everything(monkeypatch):
     """Every result counts as large, and every row as long."""
     monkeypatch.setattr(c, "LEAST_BYTES", 8)
+    monkeypatch.setattr(c, "LEAST_MOVED", 8)
     monkeypatch.setattr(c, "LEAST_ROW_BYTES", 8)
 
 
@@ -41,6 +42,7 @@ def test_results_of_any_length_and_alignment(everything, dtype):
 def test_short_rows_that_end_inside_of_a_line_are_stored_as_usual(monkeypatch, dtype, size):
     """A line that two kinds of stores share is moved several times: rows of 28 floats took 20 times as long."""
     monkeypatch.setattr(c, "LEAST_BYTES", 8)
+    monkeypatch.setattr(c, "LEAST_MOVED", 8)
     f = symc.function([x := T.tensor(dtype, shape=(None, None, None))], T.repeat(x, 3, axis=1))
     text = text_of(f)
     (condition,) = set(re.findall(r"const int far_b1 = past_b1 && (.+?); \(void\)", text)) or {""}

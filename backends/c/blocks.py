@@ -7,13 +7,14 @@ lanes. The operand is contiguous along the loop around it: a block is read row b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from symc.loops.expr import ZERO, Expr, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store
 from symc_backends.c.dialect import CTYPE, LANES, TAG
 from symc_backends.c.vector import VectorBody, can_vectorise
 
-__all__ = ["emit_blocks"]
+__all__ = ["Copy", "copy_of", "emit_blocks", "has_copies"]
 
 MOST = 4
 """The largest number of operands that are transposed."""
@@ -38,9 +39,9 @@ def emit_blocks(
     row, lane = loop.index, inner.index
     if row in names_in(inner.extent):
         return None
-    copy = _copy(loop, before, inner, turned, scalar, pointer)
-    if copy:
-        return [copy]
+    copy = copy_of(loop, before, inner)
+    if copy is not None:
+        return [_copied(copy, scalar, pointer)]
     first, at = f"{row}_first", {row: var(f"{row}_first")}
     lines = [f"{{ int64_t {first} = 0; const int64_t {row}_end = {scalar(loop.extent)};"]
     lines.append(f"for (; {first} + {LANES} <= {row}_end; {first} += {LANES}) {{")
@@ -61,7 +62,7 @@ def emit_blocks(
 
 def _turned(loop: For, before: Sequence[Statement], inner: For) -> dict[Load, tuple[Expr, Expr]]:
     """The operands that are contiguous along ``loop``, with the position of an element and the stride along lanes."""
-    definitions = {s.name: s.value for s in (*before, *inner.body) if isinstance(s, Let) and s.value.dtype == "int64"}
+    definitions = _definitions(before, inner)
     loaded = {s.name for s in inner.body if isinstance(s, Load)}
     found: dict[Load, tuple[Expr, Expr]] = {}
     for s in inner.body:
@@ -77,34 +78,70 @@ def _turned(loop: For, before: Sequence[Statement], inner: For) -> dict[Load, tu
     return found
 
 
-def _copy(
-    loop: For,
-    before: Sequence[Statement],
-    inner: For,
-    turned: dict[Load, tuple[Expr, Expr]],
-    scalar: Callable[[Expr], str],
-    pointer: Callable[[str], str],
-) -> str:
-    """The call that does what the loop does, if it copies one operand to rows of memory; else ""."""
+class Copy(NamedTuple):
+    """A loop that copies elements of one operand, turned, to rows of memory.
+
+    The operand's ``rows`` of ``length`` elements begin at ``start`` and are ``stride`` apart; they become columns of
+    rows that begin at ``first`` and are ``width`` apart.
+    """
+
+    dtype: str
+    to: str
+    first: Expr
+    width: Expr
+    of: str
+    start: Expr
+    stride: Expr
+    rows: Expr
+    length: Expr
+
+
+def copy_of(loop: For, before: Sequence[Statement], inner: Statement) -> Copy | None:
+    """The copy that ``loop`` around ``before`` and the loop ``inner`` makes; None if it does something else."""
+    if not isinstance(inner, For) or inner.kind != "simd" or not all(isinstance(s, Let) for s in before):
+        return None
     rest = [s for s in inner.body if not isinstance(s, Let)]
     if len(rest) != 2:
-        return ""
+        return None
     load, store = rest
+    turned = _turned(loop, before, inner)
     if not isinstance(load, Load) or load not in turned or not isinstance(store, Store):
-        return ""
+        return None
     value = store.value
     if value.op != "var" or value.value != load.name or value.dtype != load.dtype:
-        return ""
-    definitions = {s.name: s.value for s in (*before, *inner.body) if isinstance(s, Let) and s.value.dtype == "int64"}
-    plain = substituted(store.index, definitions)
+        return None
+    plain = substituted(store.index, _definitions(before, inner))
     along, width = coefficient(plain, inner.index), coefficient(plain, loop.index)
     if width is None or along is None or not (along.op == "const" and along.value == 1):
-        return ""
+        return None
     start, stride = turned[load]
-    first = {loop.index: ZERO, inner.index: ZERO}
-    to, of = (scalar(substituted(at, first)) for at in (plain, start))
-    places = f"{pointer(store.buffer)} + {to}, {scalar(width)}, {pointer(load.buffer)} + {of}, {scalar(stride)}"
-    return f"vturn_all_{TAG[load.dtype]}({places}, {scalar(loop.extent)}, {scalar(inner.extent)});"
+    at = {loop.index: ZERO, inner.index: ZERO}
+    first, start = substituted(plain, at), substituted(start, at)
+    return Copy(load.dtype, store.buffer, first, width, load.buffer, start, stride, inner.extent, loop.extent)
+
+
+def has_copies(body: Sequence[Statement]) -> bool:
+    """Whether statements copy tiles, in any loop."""
+    stack = list(body)
+    while stack:
+        s = stack.pop()
+        if isinstance(s, For):
+            if s.body and copy_of(s, s.body[:-1], s.body[-1]) is not None:
+                return True
+            stack.extend(s.body)
+    return False
+
+
+def _copied(copy: Copy, scalar: Callable[[Expr], str], pointer: Callable[[str], str]) -> str:
+    """The call that copies."""
+    to = f"{pointer(copy.to)} + {scalar(copy.first)}, {scalar(copy.width)}"
+    of = f"{pointer(copy.of)} + {scalar(copy.start)}, {scalar(copy.stride)}"
+    return f"vturn_all_{TAG[copy.dtype]}({to}, {of}, {scalar(copy.length)}, {scalar(copy.rows)});"
+
+
+def _definitions(before: Sequence[Statement], inner: For) -> dict[str, Expr]:
+    """What the names of indices stand for."""
+    return {s.name: s.value for s in (*before, *inner.body) if isinstance(s, Let) and s.value.dtype == "int64"}
 
 
 def _rows(

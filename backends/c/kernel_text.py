@@ -14,6 +14,7 @@ from symc_backends.c.bursts import SHORT, emit_bursts, is_reduction, scattered_l
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.jam import emit_jammed
 from symc_backends.c.narrow import LARGEST, NarrowLoads
+from symc_backends.c.next_tile import next_tiles
 from symc_backends.c.odometer import odometer
 from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.plain import plain_form
@@ -113,6 +114,7 @@ class KernelText:
         self.sizes = {f"b{k}": size for k, size in kernel.sizes.items() if size.op != "const" or size.value <= LARGEST}
         self.narrow: NarrowLoads | None = None  # those of the loop that is being written
         self.ahead: dict[Load, str] = {}  # the variables with distances
+        self.first: dict[int, list[str]] = {}  # C with which the iterations of loops begin, by the ids of these
         self.without_vectors = config.isa == "scalar"
         self.streamed = {} if self.without_vectors else streamed_buffers(kernel, unread)
 
@@ -297,8 +299,15 @@ class KernelText:
         i, digits = s.index, odometer(s, begin, C.scalar)
         head = f"for (int64_t {i} = {begin}{more}; {i} < {end}; {i}++) {{"
         distances = self._distances(s)  # which the body reads
+        tiles = (
+            None
+            if self.without_vectors or id(s) in self.first
+            else next_tiles(s, is_large(self.kernel, C.scalar), C.scalar)
+        )
+        if tiles is not None:
+            self.first |= {id(tiles.tiles): tiles.found, id(tiles.rows): tiles.fetched}
         body = self.block(digits.body, [*seen, *digits.counted])
-        lines = [*distances, *digits.before, head, *body, *digits.after, "}"]
+        lines = [*distances, *digits.before, head, *self.first.get(id(s), ()), *body, *digits.after, "}"]
         return ["{", *lines, "}"] if digits.before else lines
 
     def _distances(self, rows: For) -> list[str]:

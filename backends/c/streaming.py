@@ -16,12 +16,18 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from symc.loops.expr import Expr
 from symc.loops.ir import Accumulate, Call, For, Host, If, Kernel, Load, Program, Statement, Step, Store, roots
+from symc_backends.c.blocks import has_copies
 from symc_backends.c.dialect import CTYPE
 
 __all__ = ["LEAST_BYTES", "finished", "flags", "row_flags", "streamed_buffers", "unread_results"]
 
 LEAST_BYTES = 16 << 20
 """The size from which on results are stored past the caches."""
+LEAST_MOVED = 48 << 20
+"""The bytes that a kernel must read and write for that: what the last cache holds of fewer, the next call finds there.
+
+Tiles are stored so whenever they are large: their rows are short and far apart, and each would wait for its lines.
+"""
 
 LEAST_ROW_BYTES = 32768
 """The bytes that a loop stores one after another from which on it stores any number of them so."""
@@ -76,11 +82,12 @@ def _read(body: Sequence[Statement]) -> Iterator[str]:
 def flags(kernel: Kernel, streamed: dict[str, Expr], scalar: Callable[[Expr], str]) -> list[str]:
     """C lines that define, for each of these buffers, a variable which tells whether to stream to it."""
     lines = []
+    much = [] if has_copies(kernel.body) else [f"{scalar(kernel.bytes)} >= {LEAST_MOVED}"]
     for name, count in streamed.items():
         others = [f"(const void *){name} != b{k}" for k in range(len(kernel.buffers)) if k not in kernel.writes]
         ctype = CTYPE[kernel.buffers[int(name[1:])]]
         large = f"{scalar(count)} >= {LEAST_BYTES} / (int64_t)sizeof({ctype})"
-        lines.append(f"const int past_{name} = {' && '.join([large, *others])}; (void)past_{name};")
+        lines.append(f"const int past_{name} = {' && '.join([large, *much, *others])}; (void)past_{name};")
     return lines
 
 

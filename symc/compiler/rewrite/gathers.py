@@ -1,16 +1,22 @@
-"""Gathers from what needs no memory: numbers repeated, counters, transposed tensors, and other gathers."""
+"""Gathers from what needs no memory: numbers repeated, counters, transposed tensors, and other gathers; of colours."""
 
 from __future__ import annotations
 
 from symc.compiler.rewrite.algebra import dimshuffled, record_of, source_of
-from symc.compiler.rewrite.ops import ARANGE_OF, DIMSHUFFLE, EXPAND, GATHER, IOTA_AT
-from symc.graph import Apply, Variable, dims
+from symc.compiler.rewrite.ops import ARANGE_OF, DIMSHUFFLE, EXPAND, GATHER, IOTA_AT, SLICE_AT
+from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
+from symc.tensor.basic import constant
 from symc.tensor.broadcasting import expand
+from symc.tensor.joining import join
 
 __all__ = ["gather_rules"]
 
+CHOSEN = 16
+"""The largest number of elements of a last axis that are read as slices, whose vectors take turns in memory."""
+LONGEST = 256
+"""The length of an axis up to which they are: elements that are farther apart are on many lines and pages."""
 FEW = 4
 """The largest number of elements beside the gathered axes, as colours, for which a tensor is read where it is."""
 
@@ -23,10 +29,10 @@ def gather_rules(node: Apply) -> Variable | None:
         return expand(source_of(x), out.type.shape)
     if record_of(x) is GATHER:
         return _gather_of_gather(node)
-    if record_of(x) is DIMSHUFFLE:
-        return _gather_of_dimshuffle(node)
+    if record_of(x) is DIMSHUFFLE and (found := _gather_of_dimshuffle(node)) is not None:
+        return found
     if x.ndim != 1:
-        return None
+        return _gather_of_colours(node)
     if record_of(x) is IOTA_AT and first.dtype == "int64":
         return first
     if record_of(x) is ARANGE_OF and x.dtype == first.dtype:
@@ -78,3 +84,21 @@ def _gather_of_dimshuffle(node: Apply) -> Variable | None:
     found = {order[k]: v for k, v in zip(node.op["axes"], indices)}
     axes = tuple(sorted(found))
     return Op(GATHER, axes=axes, place=node.op["place"])(base, *[found[k] for k in axes])
+
+
+def _gather_of_colours(node: Apply) -> Variable | None:
+    """Join slices in place of a gather from a last axis at few known positions, as of colours in another order."""
+    x, *indices = node.inputs
+    last = x.ndim - 1
+    length = x.type.shape[last]
+    if node.op["axes"] != (last,) or node.op["place"] != last or type(length) is not int or length > LONGEST:
+        return None
+    (chosen,) = indices
+    if not isinstance(chosen, Constant) or chosen.ndim != 1 or not 1 <= len(chosen.data) <= CHOSEN:
+        return None
+    if not all(0 <= k < length for k in chosen.data):
+        return None
+    shape, steps, zeros = (*x.type.shape[:last], 1), (1,) * x.ndim, (constant(0, dtype="int64"),) * last
+    return join(
+        last, *[Op(SLICE_AT, steps=steps, shape=shape)(x, *zeros, constant(int(k), dtype="int64")) for k in chosen.data]
+    )

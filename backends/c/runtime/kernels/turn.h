@@ -123,14 +123,18 @@ VM_DEFINE_TURN_WHOLE(i8, int8_t)
 #endif
 #endif
 
+/* Rows that are a multiple of so many bytes apart fall into so few sets of a first-level cache that it cannot hold two
+ * blocks of rows: the next one is not fetched into it. */
+#define VM_SAME_SETS 2048
 /* to[r * ld + c] = p[c * stride + r]: lines of p are read along their rows, a block of rows at a time. */
 #define VM_DEFINE_TURN(T, S)                                                                                           \
     VM_OUTLINE void vturn_##T(v_##T *t, const S *p, int64_t stride) { vturn_to_##T((S *)t, VM_LANES, p, stride); }     \
     VM_OUTLINE void vturn_all_##T(S *to, int64_t ld, const S *p, int64_t stride, int64_t rows, int64_t columns) {      \
+        const int apart = stride * (int64_t)sizeof(S) % VM_SAME_SETS != 0;                                             \
         int64_t c = 0;                                                                                                 \
         for (; c + VM_LANES <= columns; c += VM_LANES) {                                                               \
             int64_t r = 0;                                                                                             \
-            const int64_t next = c + 2 * VM_LANES <= columns ? VM_LANES * stride : 0;                                  \
+            const int64_t next = c + 2 * VM_LANES <= columns && apart ? VM_LANES * stride : 0;                         \
             for (; r + VM_LANES <= rows; r += VM_LANES) {                                                              \
                 const S *first = p + c * stride + r;                                                                   \
                 for (int k = 0; next && k < VM_LANES; k++) __builtin_prefetch(first + next + k * stride);              \
@@ -140,6 +144,12 @@ VM_DEFINE_TURN_WHOLE(i8, int8_t)
         }                                                                                                              \
         for (; c < columns; c++)                                                                                       \
             for (int64_t r = 0; r < rows; r++) to[r * ld + c] = p[c * stride + r];                                     \
+    }                                                                                                                  \
+    /* Part j of some rows of `length` elements, `stride` apart, comes to the second-level cache. */                   \
+    VM_OUTLINE void vturn_fetch_##T(const S *p, int64_t stride, int64_t rows, int64_t length, int64_t j, int64_t parts) {  \
+        const int64_t end = rows * (j + 1) / parts;                                                                    \
+        for (int64_t r = rows * j / parts; r < end; r++)                                                               \
+            for (int64_t k = 0; k < length; k += 64 / (int64_t)sizeof(S)) __builtin_prefetch(p + r * stride + k, 0, 2); \
     }
 VM_DEFINE_TURN(i8, int8_t) VM_DEFINE_TURN(i16, int16_t) VM_DEFINE_TURN(i32, int32_t) VM_DEFINE_TURN(i64, int64_t)
 #undef VM_DEFINE_TURN
@@ -150,6 +160,9 @@ VM_DEFINE_TURN(i8, int8_t) VM_DEFINE_TURN(i16, int16_t) VM_DEFINE_TURN(i32, int3
     }                                                                                                                  \
     VM_INLINE void vturn_all_##T(S *to, int64_t ld, const S *p, int64_t stride, int64_t rows, int64_t columns) {       \
         vturn_all_##I((SI *)(void *)to, ld, (const SI *)(const void *)p, stride, rows, columns);                       \
+    }                                                                                                                  \
+    VM_INLINE void vturn_fetch_##T(const S *p, int64_t stride, int64_t rows, int64_t length, int64_t j, int64_t parts) {   \
+        vturn_fetch_##I((const SI *)(const void *)p, stride, rows, length, j, parts);                                  \
     }
 VM_DEFINE_TURN_AS(u8, uint8_t, i8, int8_t)
 VM_DEFINE_TURN_AS(u16, uint16_t, i16, int16_t)
