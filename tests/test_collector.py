@@ -25,8 +25,12 @@ def _build(count):
 def _clean(monkeypatch):
     monkeypatch.setattr(collector, "_unseen", 0)
     monkeypatch.setattr(collector, "_survived", 0)
+    frozen = gc.get_freeze_count()  # by conftest.py
+    gc.unfreeze()
     yield
     gc.unfreeze()
+    if frozen:
+        gc.freeze()
 
 
 def test_the_collector_is_resumed_also_after_an_error():

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -26,6 +27,7 @@ enum {
     CHUNKS_PER_THREAD = 4, /* slack for stealing when a core is slower or taken away */
     SPINS = 400,
     YIELDS = 200,
+    LONG = 50000, /* nanoseconds, as long as workers wait awake: to wake one on another processor takes half of it */
 };
 
 /* The gate: bits 0-15 count the workers inside, bit 16 says open, the rest is the generation. */
@@ -47,8 +49,19 @@ static struct {
     void *arg;
     int64_t n, chunks;
     int width; /* threads that take part */
+    int64_t begun, ended; /* nanoseconds: when it began, if workers slept, and when the last loop ended */
     share shares[MAX_THREADS];
 } pool = {.taken = ATOMIC_FLAG_INIT, .threads = 1};
+
+/* The workers, from 1 on. One that sleeps may be kept off a processor until it wakes: `allowed` is where it may run then. */
+static struct {
+    _Alignas(64) pthread_t thread;
+    atomic_int asleep;
+#ifdef __linux__
+    atomic_int kept_off;
+    cpu_set_t allowed;
+#endif
+} workers[MAX_THREADS];
 
 static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 static _Thread_local int inside_loop;
@@ -60,6 +73,13 @@ static inline void cpu_relax(void)
 #elif defined(__aarch64__)
     __asm__ __volatile__("yield");
 #endif
+}
+
+static int64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
 }
 
 static void sleep_while(atomic_uint *word, unsigned value)
@@ -81,8 +101,47 @@ static void wake_all(atomic_uint *word)
 #endif
 }
 
-/* Waits until the gate differs from `value`: busy at first, then yielding the core, then asleep. */
-static unsigned wait_for_change(unsigned value, atomic_int *sleepers)
+/* ---- where workers wake ---- */
+
+static void worker_sleeps(int w) { atomic_store(&workers[w].asleep, 1); }
+
+static void worker_is_awake(int w)
+{
+    atomic_store(&workers[w].asleep, 0);
+#ifdef __linux__
+    if (atomic_exchange(&workers[w].kept_off, 0))
+        pthread_setaffinity_np(pthread_self(), sizeof workers[w].allowed, &workers[w].allowed);
+#endif
+}
+
+#ifdef __linux__
+/* Keeps workers that sleep, or were woken and have not run yet, off the caller's processor. In a virtual machine the system
+ * believes a processor that was idle for milliseconds to be busy, and wakes what slept there on the caller's, where it
+ * waits until the caller stops. */
+static void keep_sleepers_off_caller(void)
+{
+    const int here = sched_getcpu();
+    for (int w = 1; here >= 0 && w < pool.width; w++) {
+        cpu_set_t *allowed = &workers[w].allowed, others;
+        if (!atomic_load(&workers[w].asleep) || atomic_load(&workers[w].kept_off) ||
+            pthread_getaffinity_np(workers[w].thread, sizeof *allowed, allowed))
+            continue;
+        others = *allowed;
+        CPU_CLR(here, &others);
+        if (CPU_COUNT(&others) && !pthread_setaffinity_np(workers[w].thread, sizeof others, &others))
+            atomic_store(&workers[w].kept_off, 1);
+    }
+}
+
+#else
+static void keep_sleepers_off_caller(void) {}
+#endif
+
+/* ---- loops ---- */
+
+/* Waits until the gate differs from `value`: busy at first, then yielding the core, then asleep. `worker`: 0 for the
+ * caller. */
+static unsigned wait_for_change(unsigned value, atomic_int *sleepers, int worker)
 {
     unsigned now;
     for (int i = 0; i < SPINS + YIELDS; i++) {
@@ -93,9 +152,11 @@ static unsigned wait_for_change(unsigned value, atomic_int *sleepers)
         else
             sched_yield();
     }
+    worker_sleeps(worker);
     atomic_fetch_add(sleepers, 1);
     while ((now = atomic_load(&pool.gate)) == value)
         sleep_while(&pool.gate, value);
+    worker_is_awake(worker);
     atomic_fetch_sub(sleepers, 1);
     return now;
 }
@@ -120,6 +181,8 @@ static void run_chunks(int self)
             if (chunk >= end)
                 break;
             pool.fn(pool.arg, chunk_start(chunk), chunk_start(chunk + 1));
+            if (!self && !i && chunk + 1 < end && atomic_load(&pool.sleeping_workers) && nanoseconds() - pool.begun > LONG)
+                keep_sleepers_off_caller();
         }
     }
 }
@@ -129,10 +192,11 @@ static void *worker(void *id)
     int self = (int)(intptr_t)id;
     unsigned seen = 0;
     inside_loop = 1;
+    worker_is_awake(self);
     for (;;) {
         unsigned gate = atomic_load_explicit(&pool.gate, memory_order_acquire);
         if (!(gate & GATE_OPEN) || gate / GATE_GENERATION == seen) {
-            wait_for_change(gate, &pool.sleeping_workers);
+            wait_for_change(gate, &pool.sleeping_workers, self);
             continue;
         }
         if (!atomic_compare_exchange_weak(&pool.gate, &gate, gate + 1))
@@ -177,11 +241,13 @@ static int start_workers(int width)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the application's threads */
     while (pool.started < width - 1) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, worker, (void *)(intptr_t)(pool.started + 1)))
+        int w = pool.started + 1;
+        memset(&workers[w], 0, sizeof workers[w]);
+        worker_sleeps(w); /* until it runs */
+        if (pthread_create(&workers[w].thread, NULL, worker, (void *)(intptr_t)w))
             break;
-        pthread_detach(thread);
-        pool.started++;
+        pthread_detach(workers[w].thread);
+        pool.started = w;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return pool.started + 1;
@@ -198,15 +264,19 @@ static void open_loop(int width)
         atomic_store_explicit(&pool.shares[t].next, pool.chunks * t / width, memory_order_relaxed);
     unsigned gate = atomic_load(&pool.gate);
     atomic_store(&pool.gate, (gate & ~(unsigned)(GATE_OPEN | GATE_INSIDE)) + GATE_GENERATION + GATE_OPEN);
-    if (atomic_load(&pool.sleeping_workers))
+    if (atomic_load(&pool.sleeping_workers)) {
+        if (nanoseconds() - pool.ended < LONG)
+            keep_sleepers_off_caller();
         wake_all(&pool.gate);
+        pool.begun = nanoseconds();
+    }
 }
 
 static void close_loop(void)
 {
     unsigned gate = atomic_fetch_and(&pool.gate, ~(unsigned)GATE_OPEN) & ~(unsigned)GATE_OPEN;
     while (gate & GATE_INSIDE)
-        gate = wait_for_change(gate, &pool.caller_sleeps);
+        gate = wait_for_change(gate, &pool.caller_sleeps, 0);
 }
 
 void symc_parallel(symc_task fn, void *arg, int64_t n, int64_t grain)
@@ -233,6 +303,7 @@ void symc_parallel(symc_task fn, void *arg, int64_t n, int64_t grain)
     open_loop(width);
     run_chunks(0);
     close_loop();
+    pool.ended = nanoseconds();
     inside_loop = 0;
     atomic_flag_clear(&pool.taken);
 }
