@@ -483,6 +483,16 @@ def test_householder_form_of_qr(shape):
         theano.tensor.nlinalg.qr(theano.tensor.imatrix(), mode="raw")
 
 
+def test_zeros_for_gradients_of_outputs_that_do_not_matter(shim):
+    import theano
+    from theano.tensor.nlinalg import _zero_disconnected
+
+    x = theano.tensor.dvector("x")
+    absent = theano.gradient.DisconnectedType()()
+    zeros, kept = _zero_disconnected([x, x], [absent, 2 * x])
+    assert not zeros.eval({x: [1.0, 2.0]}).any() and list(kept.eval({x: [1.0, 2.0]})) == [2, 4]
+
+
 def test_lists_of_variables():
     import theano
     from theano import typed_list

@@ -259,7 +259,7 @@ WRONG = [
     (TypeError, lambda: float(s), ".eval("),
     (TypeError, lambda: int(k), ".eval("),
     (TypeError, lambda: np.asarray(v), ".eval("),
-    (TypeError, lambda: np.nextafter(v, v), "numpy.nextafter does not work"),
+    (TypeError, lambda: np.spacing(x), "numpy.spacing does not work"),
     (TypeError, lambda: np.subtract.reduce(v), "numpy.subtract.reduce does not work"),
     (TypeError, lambda: np.add(v, 1, out=np.ones(3)), "with out="),
     (

@@ -26,7 +26,7 @@ VALUES = {
 UNARY = "negative positive absolute fabs sign conjugate square rint floor ceil trunc exp exp2 expm1 sin cos tan sinh cosh tanh arcsinh arctan deg2rad radians rad2deg degrees cbrt isnan isinf isfinite signbit modf".split()  # noqa: E501
 UNIT = "sqrt reciprocal log log2 log10 log1p arcsin arccos arctanh".split()
 BINARY = "add subtract multiply divide maximum minimum fmax fmin power float_power arctan2 hypot logaddexp logaddexp2 copysign heaviside less less_equal greater greater_equal equal not_equal vecdot fmod floor_divide remainder divmod".split()  # noqa: E501
-WHOLE = "floor_divide remainder fmod divmod add maximum".split()
+WHOLE = "floor_divide remainder fmod divmod add maximum gcd lcm".split()
 BITS = "bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor".split()
 
 
@@ -39,12 +39,15 @@ def ufunc_examples():
         yield name, lambda d, f=name: getattr(np, f)(d.v)
     for name in BINARY:
         yield name, lambda d, f=name: getattr(np, f)(d.v, d.w)
-    for name in ("fmax", "fmin", "maximum", "hypot", "copysign", "heaviside"):
+    for name in ("fmax", "fmin", "maximum", "hypot", "copysign", "heaviside", "nextafter"):
         yield name, lambda d, f=name: getattr(np, f)(d.far, d.s)
     for name in WHOLE:
         yield name, lambda d, f=name: getattr(np, f)(d.j, d.i + 1)
     for name in BITS:
         yield name, lambda d, f=name: getattr(np, f)(d.b, d.c)
+    yield "gcd", lambda d: np.gcd(d.r, d.i[:4] * 6)
+    yield "lcm", lambda d: np.lcm(d.j, 0)
+    yield "nextafter", lambda d: np.nextafter(d.m, 0)
     yield "arccosh", lambda d: np.arccosh(d.w)
     yield "invert", lambda d: np.invert(d.j)
     yield "logical_not", lambda d: np.logical_not(d.s)
@@ -305,7 +308,7 @@ REFUSED = [
     (lambda x: np.add.at(x, [0], 1), r"numpy.add.at does not work"),
     (lambda x: np.add.reduce(x, initial=2), r"numpy.add.reduce .* with initial="),
     (lambda x: np.subtract.reduce(x), r"numpy.subtract.reduce does not work"),
-    (lambda x: np.nextafter(x, 1), r"numpy.nextafter does not work"),
+    (lambda x: np.spacing(x), r"numpy.spacing does not work"),
     (lambda x: np.unwrap(x), r"numpy.unwrap does not work on symbolic variables"),
     (lambda x: np.interp(x, [0, 1], [0, 1], period=2), r"numpy.interp .* with period="),
     (lambda x: np.quantile(x, 0.5, method="lower"), r"numpy.quantile .* with method="),
@@ -479,3 +482,33 @@ def test_the_median_of_nothing_is_nan(function, shape):
             warnings.simplefilter("ignore")
             want = function(values, axis=axis)
         np.testing.assert_allclose(symc.function([x], function(x, axis=axis))(values), want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("function", [np.nanargmax, np.nanargmin])
+def test_positions_of_extremes_refuse_lines_of_nothing_but_nan(function):
+    x, i = T.dmatrix("x"), T.lmatrix("i")
+    f = symc.function([x], function(x, axis=1))
+    np.testing.assert_array_equal(f([[np.nan, 2.0], [3.0, np.nan]]), [1, 0])
+    with pytest.raises(ValueError, match="All-NaN slice"):
+        f([[np.nan, np.nan], [3.0, np.nan]])
+    assert symc.function([i], function(i))([[4, 4], [4, 4]]) == 0
+
+
+def test_divisors_and_multiples_are_of_integers():
+    i, b = T.vector("i", dtype="int8"), T.vector("b", dtype="bool")
+    f = symc.function([i, b], [np.gcd(i, np.int16(300)), np.lcm(i, 7), np.gcd(b, 2), np.lcm(b, i)])
+    for got, want in zip(f([-128, 0, 100], [1, 0, 1]), ([4, 300, 100], [-128, 0, -68], [1, 2, 1], [-128, 0, 100])):
+        np.testing.assert_array_equal(got, want)
+    for function in (np.gcd, np.lcm):
+        with pytest.raises(TypeError, match="works on integers, got float64"):
+            function(T.dvector("x"), 2)
+
+
+def test_a_scalar_may_be_reduced_over_its_last_axis():
+    x = T.dscalar("x")
+    for function in (np.sum, np.prod, np.max, np.min, np.any, np.all):
+        for axis in (0, -1):
+            assert function(x, axis=axis).eval({x: 3.0}) == function(np.float64(3.0), axis=axis)
+        with pytest.raises(symc.errors.AxisError):
+            function(x, axis=1)
+    assert symc.grad(T.sum(x * x, axis=-1), x).eval({x: 3.0}) == 6

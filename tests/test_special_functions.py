@@ -220,3 +220,15 @@ def test_bessel_functions_of_extreme_arguments() -> None:
     found = symc.function([], T.jv(np.array([1e15, 1e12, 1e12, 0.0]), np.array([1e15, 1e6, 3.0, 1.7e308])))()
     assert np.isnan(found[0]) and (found[1:3] == 0).all() and 0 < abs(found[3]) < 1e-150
     assert symc.function([], T.i0(np.float64(1.7e308)))() == np.inf
+
+
+@pytest.mark.parametrize("device", ["c", "interp"])
+def test_erfcinv_of_the_least_numbers(device: str) -> None:
+    """Half of the least positive number would be zero."""
+    for dtype in ("float32", "float64"):
+        least = np.nextafter(np.zeros((), dtype), np.ones((), dtype))
+        x = T.vector("x", dtype=dtype)
+        points = least * np.array([1, 2, 3, 1001], dtype)
+        got = symc.function([x], T.erfcinv(x), device=device)(points)
+        for y, point in zip(got, points):
+            assert abs(mp.erfc(mp.mpf(float(y))) / mp.mpf(float(point)) - 1) < 400 * np.finfo(dtype).eps * float(y)

@@ -232,7 +232,7 @@ class RandomFlip(_Affine):
         See :class:`Layer`.
     """
 
-    def __init__(self, incoming: Any, horizontal: float = 0.5, vertical: float = 0.0, **kwargs: Any):
+    def __init__(self, incoming: Any, horizontal: Any = 0.5, vertical: float = 0.0, **kwargs: Any):
         super().__init__(incoming, **kwargs)
         if isinstance(horizontal, str):
             raise ValueError(

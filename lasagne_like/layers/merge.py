@@ -9,6 +9,7 @@ import symc.tensor as T
 from .arrays import takes_arrays
 from .axes import chosen_axes
 from .base import MergeLayer
+from .construction import check_number
 from .inference import Shape
 
 __all__ = [
@@ -244,6 +245,8 @@ class ElemwiseSumLayer(ElemwiseMergeLayer):
             self.coeffs = coeffs
         else:
             self.coeffs = [coeffs] * len(self.input_shapes)
+        for coeff in self.coeffs:
+            check_number(type(self), "coeffs", coeff)
 
     @takes_arrays
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:

@@ -9,6 +9,7 @@ from symc.tensor.shared_randomstreams import RandomStreams
 from ..random import get_rng
 from .axes import chosen_axes
 from .base import Layer
+from .construction import check_number
 
 __all__ = [
     "DropoutLayer",
@@ -61,6 +62,7 @@ class DropoutLayer(Layer):
         self, incoming: Any, p: Any = 0.5, rescale: bool = True, shared_axes: Iterable[int] = (), **kwargs: Any
     ):
         super().__init__(incoming, **kwargs)
+        check_number(type(self), "p", p)
         if isinstance(p, Real) and not 0 <= float(p) <= 1:
             raise ValueError(f"{type(self).__name__}: p must be a probability from 0 to 1, got {p!r}")
         self._srng = new_streams()
@@ -146,6 +148,7 @@ class GaussianNoiseLayer(Layer):
 
     def __init__(self, incoming: Any, sigma: Any = 0.1, **kwargs: Any):
         super().__init__(incoming, **kwargs)
+        check_number(type(self), "sigma", sigma)
         self._srng = new_streams()
         self.sigma = sigma
 

@@ -11,6 +11,7 @@ from ..utils import int_types
 from .arrays import takes_arrays
 from .axes import chosen_axes
 from .base import Layer
+from .construction import check_number
 
 __all__ = [
     "DimshuffleLayer",
@@ -322,6 +323,8 @@ class SliceLayer(Layer):
 
     def __init__(self, incoming: Any, indices: Any, axis: int = -1, **kwargs: Any):
         super().__init__(incoming, **kwargs)
+        if not isinstance(indices, slice):
+            check_number(type(self), "indices", indices, whole=True)
         self.slice = indices
         self.axis = axis
 

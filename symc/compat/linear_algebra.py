@@ -14,7 +14,7 @@ from symc.compat.op_class import OpClass
 from symc.graph import Apply, Variable
 from symc.graph.types import TensorType
 
-__all__ = ["Eig", "QRFull", "QRIncomplete", "eig", "norm", "qr"]
+__all__ = ["Eig", "QRFull", "QRIncomplete", "_zero_disconnected", "eig", "norm", "qr"]
 
 
 class Eig(OpClass):
@@ -70,6 +70,13 @@ class QRFull(OpClass):
 
 class QRIncomplete(QRFull):
     """``QRIncomplete("r")(a)``: the triangular factor alone."""
+
+
+def _zero_disconnected(outputs: Sequence[Variable], grads: Sequence[Variable]) -> list[Variable]:
+    """The gradients of outputs, zeros for those that do not matter; for methods ``L_op`` of programs."""
+    return [
+        out.zeros_like() if isinstance(g.type, symc.gradient.DisconnectedType) else g for out, g in zip(outputs, grads)
+    ]
 
 
 def norm(x: Any, ord: Any = None) -> Variable:

@@ -10,7 +10,7 @@ import numpy as np
 from symc.errors import located
 from symc.graph import Variable
 from symc.graph.dtypes import as_dtype, is_float
-from symc.tensor import cumulative, linalg, stable
+from symc.tensor import by_numpy, cumulative, linalg, stable
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
@@ -156,7 +156,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "floor": ew.floor, "ceil": ew.ceil, "trunc": ew.trunc, "modf": _truncated,
     "rint": lambda x: ew.round_half_to_even(_as_float(x)),
     "heaviside": _heaviside, "copysign": _copysign, "signbit": _signbit,
-    "ldexp": _ldexp, "frexp": _frexp,
+    "ldexp": _ldexp, "frexp": _frexp, "nextafter": by_numpy.nextafter, "gcd": by_numpy.gcd, "lcm": by_numpy.lcm,
     "isnan": ew.isnan, "isinf": ew.isinf, "isfinite": _isfinite,
     "less": ew.lt, "less_equal": ew.le, "greater": ew.gt, "greater_equal": ew.ge, "equal": ew.eq, "not_equal": ew.neq,
     "logical_and": lambda x, y: ew.and_(truth(x), truth(y)), "logical_or": lambda x, y: ew.or_(truth(x), truth(y)),

@@ -9,10 +9,11 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable
-from symc.graph.dtypes import floating
+from symc.graph.dtypes import floating, is_float
 from symc.tensor import creation, cumulative, extra_ops, grids, joining, linalg, ordering, shaping, sorting
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce as reductions
+from symc.tensor.assertions import assert_op
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.complex_numbers.parts import conj, imag
@@ -145,11 +146,16 @@ def cumulative_prod(
 
 
 def nan_position(function: Any, instead: float) -> Any:
-    """``argmax`` or ``argmin`` of the elements that are not NaN; 0 where all are, where NumPy raises."""
+    """``argmax`` or ``argmin`` of the elements that are not NaN; a ValueError if all along the axis are."""
 
     def apply(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Variable:
         a = as_tensor(a)
-        return function(ew.where(ew.isnan(a), instead, a), axis, flag(keepdims))
+        absent = ew.isnan(a)
+        found = function(ew.where(absent, instead, a), axis, flag(keepdims))
+        if not is_float(a.dtype):
+            return found
+        some = ew.invert(reductions.any(reductions.all(absent, axis)))
+        return assert_op(found, some, msg="All-NaN slice encountered", error=ValueError)
 
     return apply
 

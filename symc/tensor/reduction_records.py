@@ -26,8 +26,11 @@ Axis = Any
 
 
 def normalize_axes(axis: Axis, x: Variable, what: str) -> tuple[int, ...]:
-    """Convert ``axis`` (None, an integer or a sequence of integers) to a sorted tuple of non-negative axis numbers."""
-    if axis is None:
+    """Convert ``axis`` (None, an integer or a sequence of integers) to a sorted tuple of non-negative axis numbers.
+
+    A scalar has no axis; as in NumPy, it may be reduced over axis 0 or -1 nevertheless.
+    """
+    if axis is None or (x.ndim == 0 and isinstance(axis, (int, np.integer)) and axis in (0, -1)):
         return tuple(range(x.ndim))
     entries = axis if isinstance(axis, (tuple, list, range)) else [axis]
     found = sorted(normalize_axis(a, x.ndim, what, x) for a in entries)

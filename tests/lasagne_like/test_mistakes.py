@@ -25,6 +25,14 @@ def twice(x, y):
     return x + y
 
 
+class Scaled(layers.Layer):
+    """A layer of a user, with an annotation and a default outside of it."""
+
+    def __init__(self, incoming, factor: float = None, **kwargs):  # noqa: RUF013
+        super().__init__(incoming, **kwargs)
+        self.factor = factor
+
+
 MISTAKES = [
     # an expression or a number for a layer
     (TypeError, lambda: layers.get_output(T.matrix("x")), "expected a layer or a list of layers, got x"),
@@ -54,6 +62,36 @@ MISTAKES = [
     (ValueError, lambda: init.Uniform(None), "got None"),
     (ValueError, lambda: init.Sparse(2.0), "sparsity must be a fraction from 0 to 1, got 2.0"),
     (ValueError, lambda: objectives.categorical_accuracy(T.matrix(), T.ivector(), top_k=0), "at least 1, got 0"),
+    # no numbers
+    (TypeError, lambda: layers.DropoutLayer(picture(), p="0.5"), "DropoutLayer: p='0.5': expected a number"),
+    (
+        TypeError,
+        lambda: layers.GaussianNoiseLayer(picture(), None),
+        "GaussianNoiseLayer: sigma=None: expected a number",
+    ),
+    (TypeError, lambda: layers.SliceLayer(picture(), indices="a"), "SliceLayer: indices='a': expected an integer"),
+    (TypeError, lambda: layers.SliceLayer(picture(), 1.5), "SliceLayer: indices=1.5: expected an integer"),
+    (TypeError, lambda: layers.FlattenLayer(picture(), "2"), "FlattenLayer: outdim='2': expected an integer"),
+    (TypeError, lambda: layers.ConcatLayer([picture()] * 2, axis="1"), "ConcatLayer: axis='1': expected an integer"),
+    (
+        TypeError,
+        lambda: layers.FeaturePoolLayer(picture(), [3]),
+        "FeaturePoolLayer: pool_size=[3]: expected an integer",
+    ),
+    (TypeError, lambda: layers.DenseLayer(picture(), num_units=5.5), "DenseLayer: num_units=5.5: expected an integer"),
+    (TypeError, lambda: layers.BatchNormLayer(picture(), alpha="a"), "BatchNormLayer: alpha='a': expected a number"),
+    (
+        TypeError,
+        lambda: layers.BatchNormLayer(picture(), epsilon=None),
+        "BatchNormLayer: epsilon=None: expected a number",
+    ),
+    (
+        TypeError,
+        lambda: layers.Conv2DLayer((None, 3, 8, 8), "5", 3),
+        "Conv2DLayer: num_filters='5': expected an integer",
+    ),
+    (TypeError, lambda: layers.ElemwiseSumLayer([picture()] * 2, ["a", 1]), "ElemwiseSumLayer: coeffs='a'"),
+    (TypeError, lambda: Scaled(picture(), factor="2"), "Scaled: factor='2': expected a number"),
     # another number of axes
     (ValueError, lambda: layers.Upscale2DLayer(picture(), 2), "Expected 4 input dimensions"),
     (ValueError, lambda: layers.Upscale1DLayer((None, 3, 8, 8), 2), "a 1D upscaling layer with input shape"),
@@ -70,3 +108,12 @@ def test_an_array_is_a_pair_for_uniform():
     """Its halves were taken for two intervals around 0."""
     found = init.Uniform(np.array([2.0, 3.0])).sample((50, 2))
     assert found.min() >= 2 and found.max() <= 3 and found.std() > 0.1
+
+
+def test_expressions_are_numbers_too():
+    half = T.constant(0.5)
+    assert layers.DropoutLayer(picture(), p=half).p is half
+    assert layers.BatchNormLayer(picture(), alpha=np.float32(0.5)).alpha == 0.5
+    assert layers.SliceLayer(picture(), np.int64(1)).output_shape == (None, 3)
+    assert layers.SliceLayer(picture(), T.lscalar("i"), axis=1).slice.ndim == 0
+    assert Scaled(picture()).factor is None

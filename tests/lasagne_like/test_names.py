@@ -225,7 +225,7 @@ def test_layers_of_a_model_by_wrong_names():
 @pytest.mark.parametrize("make, message", [
     (lambda: layers.Conv2DLayer(NET, 32, 3, "relu"), "got 'relu': to set a nonlinearity, pass nonlinearity='relu'"),
     (lambda: InputLayer(32, 32, 3), r"InputLayer: shape=32: expected a tuple .* such as \(None, 3, 160, 160\)"),
-    (lambda: DenseLayer(NET, "10"), "the size '10' in shape=.*not an int"),
+    (lambda: DenseLayer(NET, "10"), "num_units=.10.: expected an integer"),
     (lambda: DenseLayer(10, NET), "the layer below comes first"),
     (lambda: DenseLayer(10)(NET), "missing 1 required .* 'num_units'; the first argument is the layer"),
     (lambda: layers.GlobalPoolLayer(NET, "avg"), "pool_function='avg': expected a function .* such as T.mean"),

@@ -59,11 +59,11 @@ def _ratio(r: Expr, coefficients: tuple[Sequence[float], Sequence[float]]) -> Ex
     return above / below
 
 
-def _half_quantile(q: Expr, tail: Expr) -> Expr:
-    """The normal quantile of 0.5 + q, divided by sqrt(2); ``tail`` is 0.5 - abs(q) without its rounding."""
-    r = call("sqrt", -call("log", tail))
+def _half_quantile(q: Expr, tails: Expr) -> Expr:
+    """The normal quantile of 0.5 + q, divided by sqrt(2); ``tails`` is 1 - 2 * abs(q) without its rounding."""
+    r = call("sqrt", math.log(2) - call("log", tails))  # half of the least positive number would be 0
     outside = select(r <= 5.0, _ratio(r - 1.6, _TAIL), _ratio(r - 5.0, _FAR_TAIL))
-    outside = select(call("eq", tail, 0.0), expr.const(math.inf, q.dtype), outside)
+    outside = select(call("eq", tails, 0.0), expr.const(math.inf, q.dtype), outside)
     outside = select(q < 0.0, -outside, outside)
     found = select(abs(q) <= 0.425, q * _ratio(0.180625 - q * q, _CENTRE), outside)
     return found * math.sqrt(0.5)
@@ -93,14 +93,14 @@ def _slope(y: Variable) -> Variable:
 
 erfinv = elementwise(
     "erfinv",
-    lambda x: _half_quantile(0.5 * x, 0.5 * (1.0 - abs(x))),
+    lambda x: _half_quantile(0.5 * x, 1.0 - abs(x)),
     _by_bisection(FUNCTIONS["erf"].numpy, False),
     lambda g, y, x: (g * _slope(y),),
     domain=(-0.9, 0.9),
 )
 erfcinv = elementwise(
     "erfcinv",
-    lambda x: _half_quantile(0.5 * (1.0 - x), select(x < 1.0, 0.5 * x, 0.5 * (2.0 - x))),
+    lambda x: _half_quantile(0.5 * (1.0 - x), select(x < 1.0, x, 2.0 - x)),
     _by_bisection(FUNCTIONS["erfc"].numpy, True),
     lambda g, y, x: (-(g * _slope(y)),),
     domain=(0.1, 1.9),
