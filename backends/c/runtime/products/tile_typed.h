@@ -22,12 +22,14 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
                           real *c, int64_t ldc, int what, const plain_rows *end, const real *ahead)
 {
     vec sum[TILE_ROWS][2];
+    /* In place of lines of C that are stored past the caches, one that is there anyway: a condition would double the loop. */
+    real here;
+    const int64_t line = what == TILE_STREAMS ? 0 : ldc;
+    const real *to = what == TILE_STREAMS ? &here : c;
     UNROLL
     for (int r = 0; r < rows; r++) {
-        if (what != TILE_STREAMS) {
-            __builtin_prefetch(c + r * ldc, 1);
-            __builtin_prefetch(c + r * ldc + (vecs - 1) * VL, 1);
-        }
+        __builtin_prefetch(to + r * line, 1);
+        __builtin_prefetch(to + r * line + (vecs - 1) * VL, 1);
         UNROLL
         for (int v = 0; v < vecs; v++)
             sum[r][v] = (vec){0};
