@@ -73,11 +73,18 @@ static inline void take_strided(const real *from, int64_t step, int64_t count, i
         to[i] = from[i * step];
 }
 
+/* Which of `count` pixels, `step` apart from column `left` on, a row of an image has: [first, last). */
+INLINE void find_inside(int64_t in_w, int64_t left, int64_t step, int64_t count, int64_t *first, int64_t *last)
+{
+    *first = smaller(count, left < 0 ? ceil_div(-left, step) : 0);
+    *last = left < in_w ? larger(*first, smaller(count, ceil_div(in_w - left, step))) : *first;
+}
+
 /* `count` pixels of a row of an image, `step` apart from column `left` on, and zeros beside the row; loads nothing behind `end`. */
 static inline void take_pixels(const real *row, int64_t in_w, const real *end, int64_t left, int64_t step, int64_t count, real *to)
 {
-    int64_t first = smaller(count, left < 0 ? ceil_div(-left, step) : 0);
-    int64_t last = left < in_w ? larger(first, smaller(count, ceil_div(in_w - left, step))) : first;
+    int64_t first, last;
+    find_inside(in_w, left, step, count, &first, &last);
     if (last - first < count)
         memset(to, 0, first * sizeof(real)), memset(to + last, 0, (count - last) * sizeof(real));
     const real *from = row + left + first * step;

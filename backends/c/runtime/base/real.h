@@ -84,7 +84,7 @@ enum {
     SLOT_BAND_2,                             /* the same band with channels last */
     SLOT_BLOCK_2,                            /* the packed block of the other operand */
     SLOT_SHARED_2,                           /* rearranged weights */
-    SLOT_ROW,                                /* one padded row of an image */
+    SLOT_ROW,                                /* a thread's own turned filters, or sums that are put back */
     SLOT_TAPS,                               /* offsets of filter taps */
     SLOT_MAPS,                               /* results of which the maxima of windows are wanted */
 };

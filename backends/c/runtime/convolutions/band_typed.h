@@ -78,8 +78,8 @@ static void copy_padded(const real *from, int64_t in_w, int64_t col, int64_t cou
  * loads that span what was just stored would wait. Writes up to VL - 1 elements beyond the end. */
 static void take_phase(const real *from, int64_t in_w, const real *end, int64_t col, int64_t step, int64_t count, real *to)
 {
-    int64_t first = smaller(count, col < 0 ? ceil_div(-col, step) : 0);
-    int64_t last = col < in_w ? larger(first, smaller(count, ceil_div(in_w - col, step))) : first;
+    int64_t first, last;
+    find_inside(in_w, col, step, count, &first, &last);
     clear_from(0, first, to);
     from += col + first * step;
     take_strided(from, step, last - first, end - from, to + first);

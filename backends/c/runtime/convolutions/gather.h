@@ -43,6 +43,17 @@ typedef struct {
     int64_t first_col, last_col;
 } band;
 
+/* `rows` filters of a group from `row` on are computed for a band of pixels. */
+INLINE void finish_part(const gather *g, const band *part, int64_t group, int64_t row, int64_t rows)
+{
+    for (int64_t y = part->first_row; g->epilogue && y < part->last_row;) {
+        int64_t image = y / g->out_h, stop = smaller(part->last_row, (image + 1) * g->out_h);
+        finish_band(g->epilogue, (image * g->groups + group) * g->filters + row, rows, g->out_w, y - image * g->out_h,
+                    stop - image * g->out_h, part->first_col, part->last_col);
+        y = stop;
+    }
+}
+
 /* Elements that vector loads may read beyond the last plane. */
 #define BAND_SLACK (8 * VL)
 

@@ -103,17 +103,6 @@ static workspace take_workspace(const conv *v)
         .planes = symc_scratch(SLOT_BAND, (channels * v->shape.plane + BAND_SLACK) * sizeof(real))};
 }
 
-/* `rows` filters of a group from `row` on are computed for a band of pixels. */
-static void finish_part(const gather *g, const band *part, int64_t group, int64_t row, int64_t rows)
-{
-    for (int64_t y = part->first_row; g->epilogue && y < part->last_row;) {
-        int64_t image = y / g->out_h, stop = smaller(part->last_row, (image + 1) * g->out_h);
-        finish_band(g->epilogue, (image * g->groups + group) * g->filters + row, rows, g->out_w, y - image * g->out_h,
-                    stop - image * g->out_h, part->first_col, part->last_col);
-        y = stop;
-    }
-}
-
 /* What tiles of filters of a group do with the last sums: of all images at once, and only if none is added to what is in memory
  * elsewhere than in a tile. */
 static const plain_rows *end_of_tiles(const conv *v, const pixel_panel *list, int64_t panels, int64_t group, plain_rows *memory)

@@ -131,12 +131,7 @@ static void put_unit(const strips *z, const band *part, int64_t group, const rea
         for (int64_t f = 0; f < g->filters; f++)
             put_row(g, from + f * apart, to + f * g->out_plane);
     }
-    for (int64_t row = part->first_row; row < part->last_row;) {
-        int64_t image = row / g->out_h, stop = smaller(part->last_row, (image + 1) * g->out_h);
-        finish_band(g->epilogue, (image * g->groups + group) * g->filters, g->filters, g->out_w, row - image * g->out_h,
-                    stop - image * g->out_h, 0, g->out_w);
-        row = stop;
-    }
+    finish_part(g, part, group, 0, g->filters);
 }
 
 INLINE int64_t strip_space(const strips *z) { return z->shape.plane + MOST_VECS * VL; }

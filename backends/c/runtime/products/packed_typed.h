@@ -103,9 +103,10 @@ static region task_region(const product *g, int64_t task)
 static void multiply_tile_at(const product *g, int64_t row, int64_t rows, int64_t col, int64_t k0, int64_t k,
                              const real *a, const real *b, int64_t b_step, const plain_rows *end, const real *ahead)
 {
+    const int what = g->accumulate || k0 > 0 ? TILE_ADDS : g->streams ? TILE_STREAMS : TILE_STORES;
     plain_rows of_tile;
-    FN(symc_tile)(rows, smaller(TILE_COLS, g->cols - col), k, a, rows, b, b_step, g->c + row * g->ldc + col, g->ldc,
-                  g->accumulate || k0 > 0 ? TILE_ADDS : g->streams ? TILE_STREAMS : TILE_STORES, columns_from(end, col, &of_tile), ahead);
+    FN(symc_tile)(rows, smaller(TILE_COLS, g->cols - col), k, a, rows, b, b_step, g->c + row * g->ldc + col, g->ldc, what,
+                  columns_from(end, col, &of_tile), ahead);
 }
 
 /* Whether panel j of B is read in place: packing does not pay for so few rows. */
