@@ -22,14 +22,8 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
                           real *c, int64_t ldc, int what, const plain_rows *end, const real *ahead)
 {
     vec sum[TILE_ROWS][2];
-    /* In place of lines of C that are stored past the caches, one that is there anyway: a condition would double the loop. */
-    real here;
-    const int64_t line = what == TILE_STREAMS ? 0 : ldc;
-    const real *to = what == TILE_STREAMS ? &here : c;
     UNROLL
     for (int r = 0; r < rows; r++) {
-        __builtin_prefetch(to + r * line, 1);
-        __builtin_prefetch(to + r * line + (vecs - 1) * VL, 1);
         UNROLL
         for (int v = 0; v < vecs; v++)
             sum[r][v] = (vec){0};
@@ -54,21 +48,17 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
         for (int r = 0; r < rows; r++) {
             UNROLL
             for (int v = 0; v < vecs; v++)
-                put(c + r * ldc + v * VL, finished_by_columns(sum[r][v], load(e.terms + r * e.apart + v * VL), &e), what);
+                sum[r][v] = finished_by_columns(sum[r][v], load(e.terms + r * e.apart + v * VL), &e);
         }
-        return;
-    }
-    if (end) {
-        const real *terms = end->terms;
+    } else if (end) {
         row_end e = row_end_of(end, 0);
         UNROLL
         for (int r = 0; r < rows; r++) {
-            e.term = terms[r];
+            e.term = end->terms[r];
             UNROLL
             for (int v = 0; v < vecs; v++)
-                put(c + r * ldc + v * VL, finished(sum[r][v], e), what);
+                sum[r][v] = finished(sum[r][v], e);
         }
-        return;
     }
     UNROLL
     for (int r = 0; r < rows; r++) {
@@ -207,10 +197,21 @@ INLINE vec finished_lanes(vec x, const plain_rows *p, int64_t r, int64_t c, lane
     return finished_by_columns(x, term, p);
 }
 
+/* Asks for lines of C, which are there when the sums are. Vectors of a whole line need none to be stored. */
+INLINE void fetch_tile(int64_t rows, const real *c, int64_t ldc, int64_t last_vector)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        __builtin_prefetch(c + r * ldc, 1);
+        __builtin_prefetch(c + r * ldc + last_vector, 1);
+    }
+}
+
 void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
                    real *c, int64_t ldc, int what, const plain_rows *end, const real *ahead)
 {
     int wide = cols > VL;
+    if (what == TILE_ADDS || (what == TILE_STORES && VL < LINE_ELEMENTS))
+        fetch_tile(rows, c, ldc, wide * VL);
     tile_kernel *kernel = kernels[rows][wide];
     if (cols == VL * (1 + wide)) {
         kernel(k, a, a_step, b, b_step, c, ldc, what, end, ahead);
