@@ -15,7 +15,12 @@ typedef struct {
     size_t mapped;
 } block;
 
-enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20, LARGE = 1 << 16 };
+enum {
+    CACHE_LINE = 64,
+    LARGE = 1 << 16,
+    HUGE_PAGE = 2 << 20,
+    LEAST_HUGE = 1 << 19, /* bytes of a block that gets a huge page: in small ones it would collide with itself in the caches */
+};
 
 typedef block block_table[SYMC_SCRATCH_SLOTS];
 
@@ -53,10 +58,12 @@ static void out_of_memory(size_t bytes)
     abort();
 }
 
-/* Memory of its own for a large block: the allocator would keep what it outgrows. Only whole huge pages are asked for,
- * so that no more memory is taken than is written to. */
+/* Memory of its own for a large block: the allocator would keep what it outgrows. Behind the first one only whole huge pages
+ * are asked for, so that not much more memory is taken than is written to. */
 static int map_block(block *b, size_t bytes)
 {
+    if (bytes >= LEAST_HUGE && bytes < HUGE_PAGE)
+        bytes = HUGE_PAGE;
     size_t unit = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE, mapped = bytes + unit;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS;
 #ifdef MAP_NORESERVE
