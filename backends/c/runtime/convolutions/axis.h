@@ -56,7 +56,7 @@ INLINE int64_t band_rows(const axis *rows, int64_t out_rows, int64_t out_bytes, 
     int64_t count = 1;
     while (count < out_rows && (count + 1) * out_bytes + window_size(rows, 0, count + 1) * in_bytes <= BAND_BYTES)
         count++;
-    return ceil_div(out_rows, ceil_div(out_rows, count));
+    return out_rows > 0 ? ceil_div(out_rows, ceil_div(out_rows, count)) : 0;
 }
 
 #endif

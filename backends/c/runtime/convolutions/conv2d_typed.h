@@ -103,6 +103,14 @@ static int lanes_save_time(const conv2d *v)
     return FN(symc_grouped_suits)(v) && FN(symc_grouped_time)(v) < FN(symc_planes_time)(v);
 }
 
+/* The channels of many groups, in bands of so many rows that more than every second one is turned again. */
+static int strips_save_reading(const gather *g, int64_t band)
+{
+    const int64_t few_filters = 4; /* which read a pixel too seldom */
+    return VECTOR_REGISTERS == 32 && symc_conv2d_preferred == ANY_METHOD && g->filters >= few_filters && 2 * (g->taps_h - 1) > band &&
+           band < g->out_h && FN(symc_strips_suit)(g);
+}
+
 static method forward_method(const conv2d *v, const gather *g)
 {
     method paired = paired_method(v, g, 0);
@@ -115,7 +123,7 @@ static method forward_method(const conv2d *v, const gather *g)
     if (FN(symc_planes_suit)(v) && !lanes_save_time(v))
         return BY_PLANES;
     if (FN(symc_grouped_suits)(v))
-        return BY_GROUPS;
+        return strips_save_reading(g, FN(symc_grouped_rows)(v, 0)) ? BY_STRIPS : BY_GROUPS;
     if (FN(symc_winograd_suits)(g))
         return winograd_method(g);
     if (symc_conv2d_preferred == ANY_METHOD && FN(symc_image_lanes_suit)(v, 0))
@@ -332,7 +340,7 @@ static method backward_method(const conv2d *v, const gather *g)
     if (FN(symc_planes_suit_data)(v, &forward) && !lanes_save_time(&forward))
         return BY_PLANES;
     if (FN(symc_grouped_suits)(v))
-        return BY_GROUPS;
+        return strips_save_reading(g, FN(symc_grouped_rows)(v, 1)) ? BY_STRIPS : BY_GROUPS;
     if (images_in_lanes(v, g))
         return BY_IMAGES;
     if (strips_save_time(v, g))

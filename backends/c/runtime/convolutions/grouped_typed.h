@@ -208,11 +208,9 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
 
 static void run(grouped *z)
 {
-    int64_t blocks = group_blocks(z->v), size = VL * (int64_t)sizeof(real), tasks = z->v->images * blocks;
+    int64_t tasks = z->v->images * group_blocks(z->v);
     if (tasks <= 0 || z->out_h * z->out_w <= 0)
         return;
-    z->left = window_start(&z->cols, 0), z->wide = window_size(&z->cols, 0, z->out_w);
-    z->band = band_rows(&z->rows, z->out_h, z->filters * z->out_w * size, z->channels * z->wide * size);
     z->bands = ceil_div(z->out_h, z->band);
     while (z->bands * tasks % symc_num_threads() && z->bands < z->out_h && z->bands * tasks < 4 * symc_num_threads())
         z->bands++;
@@ -226,20 +224,33 @@ static void run(grouped *z)
     symc_parallel(run_bands, z, tasks * z->bands, larger(1, SERIAL_PRODUCTS / work));
 }
 
+static grouped grouped_of(const conv2d *v, int data)
+{
+    int64_t taps = v->taps_h * v->taps_w, channels = v->channels / v->groups, filters = v->filters / v->groups;
+    grouped z = {.v = v, .channels = channels, .filters = filters, .in_h = v->in_h, .in_w = v->in_w, .out_h = v->out_h,
+                 .out_w = v->out_w, .weight_channel = taps, .weight_filter = channels * taps};
+    if (data)
+        z.channels = filters, z.filters = channels, z.in_h = v->out_h, z.in_w = v->out_w, z.out_h = v->in_h, z.out_w = v->in_w,
+        z.weight_filter = taps, z.weight_channel = channels * taps;
+    z.rows = data ? backward_axis(v, 0) : forward_axis(v, 0), z.cols = data ? backward_axis(v, 1) : forward_axis(v, 1);
+    z.left = window_start(&z.cols, 0), z.wide = window_size(&z.cols, 0, z.out_w);
+    int64_t bytes = VL * (int64_t)sizeof(real);
+    z.band = band_rows(&z.rows, z.out_h, z.filters * z.out_w * bytes, z.channels * z.wide * bytes);
+    return z;
+}
+
+int64_t FN(symc_grouped_rows)(const conv2d *v, int data) { return grouped_of(v, data).band; }
+
 void FN(symc_grouped_forward)(const conv2d *v, real *y, const real *x, const real *weights)
 {
-    grouped z = {.v = v, .in = x, .weights = weights, .out = y, .channels = v->channels / v->groups,
-                 .filters = v->filters / v->groups, .in_h = v->in_h, .in_w = v->in_w, .out_h = v->out_h,
-                 .out_w = v->out_w, .rows = forward_axis(v, 0), .cols = forward_axis(v, 1)};
-    z.weight_channel = v->taps_h * v->taps_w, z.weight_filter = z.channels * z.weight_channel;
+    grouped z = grouped_of(v, 0);
+    z.in = x, z.weights = weights, z.out = y;
     run(&z);
 }
 
 void FN(symc_grouped_backward_data)(const conv2d *v, real *dx, const real *dy, const real *weights)
 {
-    grouped z = {.v = v, .in = dy, .weights = weights, .out = dx, .channels = v->filters / v->groups,
-                 .filters = v->channels / v->groups, .in_h = v->out_h, .in_w = v->out_w, .out_h = v->in_h,
-                 .out_w = v->in_w, .rows = backward_axis(v, 0), .cols = backward_axis(v, 1)};
-    z.weight_filter = v->taps_h * v->taps_w, z.weight_channel = z.filters * z.weight_filter;
+    grouped z = grouped_of(v, 1);
+    z.in = dy, z.weights = weights, z.out = dx;
     run(&z);
 }

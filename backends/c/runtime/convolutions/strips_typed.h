@@ -7,6 +7,7 @@
  */
 #include "strips.h"
 
+#include "base/masked.h"
 #include "products/tile.h"
 
 #if VECTOR_REGISTERS == 32
@@ -114,11 +115,15 @@ static void sum_block(const strips *z, int64_t filters, int64_t channels, const 
 /* The sums of a row of output, of neighbouring pixels, to where it belongs. */
 static void put_row(const gather *g, const real *from, real *to)
 {
-    if (g->out_col == 1)
-        memcpy(to, from, g->out_w * sizeof(real));
-    else
-        for (int64_t j = 0; j < g->out_w; j++)
+    int64_t j = 0;
+    if (g->out_col == 1) {
+        for (; j + VL <= g->out_w; j += VL)
+            store(to + j, load(from + j));
+        store_lanes(to + j, load(from + j), first_lanes(g->out_w - j));
+    } else {
+        for (; j < g->out_w; j++)
             to[j * g->out_col] = from[j];
+    }
 }
 
 /* The sums of a unit, from where strips left them. */
