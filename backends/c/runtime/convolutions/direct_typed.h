@@ -145,6 +145,14 @@ static void run(direct *z)
 
 INLINE int fills(int64_t count, int64_t step) { return 7 * ceil_div(count, step) * step <= 8 * count; }
 
+/* Whether what a row of results reads, with all that lies between the rows of far apart taps, is too large to be turned again for
+ * every band. */
+static int taps_lie_far_apart(const conv2d *v, int64_t channels, int64_t width)
+{
+    int64_t high = (v->taps_h - 1) * v->dil_h + 1, wide = width + (v->taps_w - 1) * v->dil_w;
+    return v->dil_h > 1 && high * wide * channels * (int64_t)sizeof(real) > WINDOW_BYTES;
+}
+
 int DIRECT(suits)(const conv2d *v, int backward)
 {
     int64_t channels = v->channels / v->groups, filters = v->filters / v->groups, width = v->out_w;
@@ -158,7 +166,8 @@ int DIRECT(suits)(const conv2d *v, int backward)
     if (symc_conv2d_preferred == PREFER_BLOCKS)
         return backward || v->step_w <= 2;
     /* packing the filters at each call takes longer than sums of a few pixels that wait for one another */
-    return fills(channels, VL) && fills(filters, VL) && (width >= LEAST_TILE || v->stored) && (backward || v->step_w <= 2);
+    return fills(channels, VL) && fills(filters, VL) && (width >= LEAST_TILE || v->stored) && (backward || v->step_w <= 2) &&
+           !taps_lie_far_apart(v, backward ? filters : channels, v->out_w);
 }
 
 #if SYMC_PAIRS
