@@ -212,6 +212,44 @@ def test_data_gradients_by_planes(groups, taps, pad, dilation, flip, size, dtype
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
+    ("taps", "dilation", "pad", "flip", "groups", "size"),
+    [
+        ((3, 3), 12, 12, False, 1, (19, 21)),
+        ((3, 2), 9, 11, True, 2, (11, 30)),
+        ((5, 1), 5, 17, False, 1, (4, 9)),  # rows that no tap reaches
+        ((2, 3), 14, 20, True, 1, (16, 8)),
+    ],
+)
+def test_taps_beside_the_images_are_left_out(taps, dilation, pad, flip, groups, size, dtype):
+    """Stretches of rows with some of the taps, with an epilogue and with respect to the images."""
+    x, w, g = (T.TensorType(dtype, (None,) * 4)(name) for name in "xwg")
+    y = T.nnet.conv2d(x, w, border_mode=pad, filter_dilation=(dilation,) * 2, num_groups=groups, filter_flip=flip)
+    a, b = sample(61, 2, 17 * groups, *size).astype(dtype), sample(62, 19 * groups, 17, *taps).astype(dtype)
+    spread = np.zeros((*b.shape[:2], *((n - 1) * dilation + 1 for n in taps)), dtype)
+    spread[:, :, ::dilation, ::dilation] = b[:, :, ::-1, ::-1] if flip else b
+    right = np.concatenate([correlate(p, q, pad) for p, q in zip(np.split(a, groups, 1), np.split(spread, groups))], 1)
+    c = sample(63, *right.shape).astype(dtype)
+    bias = np.arange(right.shape[1]).astype(dtype).reshape(1, -1, 1, 1)
+    with symc.config.change(threads=2):
+        f = symc.function([x, w, g], [T.maximum(y + bias, 1), symc.grad(None, x, known_grads={y: g})], profile=True)
+        out, dx = f(a, b, c)
+    assert "packed panels" in algorithms(f)
+    wide = np.zeros((*a.shape[:2], size[0] + 2 * pad, size[1] + 2 * pad))
+    for r, s in np.ndindex(*spread.shape[2:]):
+        if r % dilation == 0 and s % dilation == 0:
+            sums = [
+                np.einsum("nkyx,kc->ncyx", p, q[:, :, r, s])
+                for p, q in zip(np.split(c, groups, 1), np.split(spread, groups))
+            ]
+            wide[:, :, r : r + c.shape[2], s : s + c.shape[3]] += np.concatenate(sums, 1)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    expected = np.maximum(right + bias, 1), wide[:, :, pad : pad + size[0], pad : pad + size[1]]
+    for actual, value in zip((out, dx), expected):
+        np.testing.assert_allclose(actual, value, rtol=0, atol=tolerance * np.abs(value).max())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
     ("images", "channels", "filters", "size", "taps", "pad", "groups"),
     [
         (2, 19, 3, (37, 45), (3, 3), 1, 1),

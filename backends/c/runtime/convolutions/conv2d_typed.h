@@ -4,6 +4,7 @@
 #include "chain.h"
 #include "conv2d_parts.h"
 #include "conv2d_phases.h"
+#include "conv2d_stretches.h"
 #include "direct.h"
 #include "grouped.h"
 #include "image_lanes.h"
@@ -130,6 +131,8 @@ static method forward_method(const conv2d *v, const gather *g)
         return BY_IMAGES;
     if (symc_conv2d_preferred == ANY_METHOD && FN(symc_strips_suit)(g))
         return BY_STRIPS;
+    if (symc_conv2d_preferred == ANY_METHOD && stretches_save(g))
+        return BY_PANELS;
     return FN(symc_direct_suits)(v, 0) ? BY_BLOCKS : BY_PANELS;
 }
 
@@ -162,7 +165,7 @@ static void run_forward(void *const *bufs, const int64_t *p, symc_stored *const 
 #endif
     case BY_STRIPS: FN(symc_strips_conv)(&g); return;
     case BY_BLOCKS: FN(symc_direct_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
-    default: FN(symc_gather_conv)(&g);
+    default: conv_panels(&g);
     }
 }
 
@@ -288,7 +291,7 @@ static void backward_phase(const conv2d *v, real *dx, const real *dy, const real
     if (symc_conv2d_preferred != ONLY_PANELS && FN(symc_winograd_suits)(&g))
         FN(symc_winograd)(&g);
     else
-        FN(symc_gather_conv)(&g);
+        conv_panels(&g);
 }
 
 /* Whether minimal filtering suits all phases, and saves more than it takes to read dY and to write results phase by phase: other
@@ -351,6 +354,8 @@ static method backward_method(const conv2d *v, const gather *g)
         return winograd_method(g);
     if (v->step_h * v->step_w > 1 && g->channels > 0 && filtering_suits_phases(v))
         return BY_WINOGRAD;
+    if (symc_conv2d_preferred == ANY_METHOD && v->step_h == 1 && v->step_w == 1 && stretches_save(g))
+        return BY_PANELS;
     if (FN(symc_direct_suits)(v, 1))
         return BY_BLOCKS;
     return v->step_h * v->step_w > 1 && FN(symc_scatter_exists)(v) ? BY_SCATTER : BY_PANELS; /* phase by phase */
