@@ -215,9 +215,9 @@ def test_data_gradients_by_planes(groups, taps, pad, dilation, flip, size, dtype
     ("taps", "dilation", "pad", "flip", "groups", "size"),
     [
         ((3, 3), 12, 12, False, 1, (19, 21)),
-        ((3, 2), 9, 11, True, 2, (11, 30)),
-        ((5, 1), 5, 17, False, 1, (4, 9)),  # rows that no tap reaches
-        ((2, 3), 14, 20, True, 1, (16, 8)),
+        ((3, 2), 9, 11, True, 2, (16, 30)),
+        ((5, 1), 9, 40, False, 1, (9, 3)),  # rows that no tap reaches
+        ((2, 3), 14, 20, True, 1, (16, 12)),
     ],
 )
 def test_taps_beside_the_images_are_left_out(taps, dilation, pad, flip, groups, size, dtype):

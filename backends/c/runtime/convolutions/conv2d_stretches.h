@@ -8,7 +8,12 @@
 
 #include "gather.h"
 
-enum { MOST_STRETCHES = 7, MOST_TAP_ROWS = 8 };
+enum {
+    MOST_STRETCHES = 7,
+    MOST_TAP_ROWS = 8,
+    LEAST_ROWS = 5, /* of a stretch, on average: each packs the weights of its taps */
+    LEAST_COLS = 8
+};
 
 /* Rows of results [first, last), and the rows of taps that reach the images from there, from `tap` on. */
 typedef struct {
@@ -57,7 +62,8 @@ static int stretches_save(const gather *g)
     int64_t products = 0;
     for (int i = 0; i < rows.count; i++)
         products += (rows.of[i].last - rows.of[i].first) * rows.of[i].taps;
-    return rows.count > 1 && 6 * products <= 5 * g->out_h * g->taps_h;
+    return rows.count > 1 && g->out_h >= LEAST_ROWS * rows.count && g->out_w >= LEAST_COLS &&
+           6 * products <= 5 * g->out_h * g->taps_h;
 }
 
 typedef struct {
