@@ -91,7 +91,7 @@ def forward(a, b, start):
 
 
 @pytest.mark.parametrize("isa", WIDTHS)
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 12, 17, 40])
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 12, 17, 33, 40])
 def test_probabilities_of_states(n, isa):
     with with_width(isa):
         a, b = T.TensorType("float32", (n, n))(), T.TensorType("float32", (None, n))()

@@ -38,11 +38,11 @@ from symc.loops.ir import (
 
 __all__ = ["unrolled"]
 
-MOST = 1500
-"""The largest number of statements of a step: the C compiler takes a quarter of a second for these."""
-LONGEST = 32
-"""The largest number of iterations of a loop in a step, and of terms of a sum."""
-COSTLY, QUOTIENT = 24, 6
+MOST = 1000
+"""The largest number of statements of a step: the C compiler takes a third of a second for these."""
+LONGEST, LARGEST = 32, 256
+"""The largest number of terms of a sum in a step, and of elements that a loop computes."""
+COSTLY, QUOTIENT = 32, 6
 """How many additions a costly function and a quotient take."""
 START, LOOP, CALL, LANES = 100, 16, 400, 6
 """How many additions the start of a kernel, a loop and a library call take, and how many a kernel makes at once."""
@@ -89,6 +89,10 @@ def _work(e: Expr) -> int:
     return total
 
 
+def _accumulates(body: Sequence[Statement]) -> bool:
+    return any(isinstance(s, Accumulate) or isinstance(s, (For, If)) and _accumulates(s.body) for s in body)
+
+
 def _with(e: Expr, names: Mapping[str, Expr]) -> Expr:
     """``e`` with names replaced by their values, which may contain names of the same kind."""
     if e.op == "var":
@@ -119,6 +123,7 @@ class _Unrolled:
         self.written = {self.root(k) for s in steps for k in s.writes}
         self.values: dict[_Place, Expr] = {}
         self.sources: dict[_Place, Ref] = {}
+        self.moves: dict[Ref, tuple[Ref, Expr]] = {}
         self.loaded: dict[_Place, Expr] = {}
         self.registers: dict[tuple[int, int], tuple[str, str]] = {}
         self.local: dict[tuple[str, int], Expr] = {}
@@ -175,10 +180,12 @@ class _Unrolled:
 
     def moved(self, ref: Ref) -> tuple[Ref, Expr]:
         """The lowest memory that all steps reach by a reference, and how far it is from there in a step."""
-        by = stride_of(ref.offset, self.loop.index)
-        if by is None:
-            raise _Other
-        return moving(ref, by, self.loop.index, self.loop.count, self.size, var("t_step"))
+        if ref not in self.moves:
+            by = stride_of(ref.offset, self.loop.index)
+            if by is None:
+                raise _Other
+            self.moves[ref] = moving(ref, by, self.loop.index, self.loop.count, self.size, var("t_step"))
+        return self.moves[ref]
 
     def load(self, ref: Ref, element: Expr, dtype: str) -> Expr:
         """An element of memory in this step."""
@@ -253,7 +260,8 @@ class _Unrolled:
                 self.write(step, s.buffer, at, call(s.op, old, value))
             elif isinstance(s, For):
                 self.loops += 1
-                for k in self.range(_with(s.extent, names)):
+                most = LONGEST if s.kind == "serial" or _accumulates(s.body) else LARGEST
+                for k in self.range(_with(s.extent, names), most):
                     self.visit(s.body, {**names, s.index: k}, step)
             elif isinstance(s, If):
                 if _holds(_with(s.condition, names)):
@@ -263,8 +271,8 @@ class _Unrolled:
             else:
                 raise _Other
 
-    def range(self, extent: Expr) -> Iterator[Expr]:
-        if extent.op != "const" or extent.value > LONGEST:
+    def range(self, extent: Expr, most: int) -> Iterator[Expr]:
+        if extent.op != "const" or extent.value > most:
             raise _Other
         return (index(k) for k in range(int(extent.value)))
 
@@ -318,7 +326,7 @@ class _Unrolled:
             self.epilogue(s.epilogue, known, step)
 
     def epilogue(self, e: Epilogue, known: Mapping[str, Expr], step: Step) -> None:
-        for row in self.range(_with(e.rows, known)):
+        for row in self.range(_with(e.rows, known), LARGEST):
             self.visit(e.body, {**known, e.row: row, e.first: ZERO, e.count: _with(e.columns, known)}, step)
 
     # --- the loop -------------------------------------------------------------------------------------------------
