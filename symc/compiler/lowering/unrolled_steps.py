@@ -42,7 +42,7 @@ MOST = 1000
 """The largest number of statements of a step: the C compiler takes a third of a second for these."""
 LONGEST, LARGEST = 32, 256
 """The largest number of terms of a sum in a step, and of elements that a loop computes."""
-COSTLY, QUOTIENT = 32, 6
+COSTLY, QUOTIENT = 40, 6
 """How many additions a costly function and a quotient take."""
 START, LOOP, CALL, LANES = 100, 16, 400, 6
 """How many additions the start of a kernel, a loop and a library call take, and how many a kernel makes at once."""
