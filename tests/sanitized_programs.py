@@ -398,14 +398,12 @@ def branches():
         yield from zip(f(a, 0), ((a * a).sum(), 2 * a))
 
 
-@program
-def loops():
+def recurrence(x, w, start, sizes):
     """A recurrence over rows, its last state, and the gradients by the sequence, the weights and the start."""
-    x, w, start = T.matrix("x"), T.matrix("w"), T.vector("start")
     states, _ = symc.scan(lambda row, h: T.tanh(row + T.dot(h, w)), sequences=x, outputs_info=start)
     loss = (states * states).sum() + states[-1].sum()
     f = symc.function([x, w, start], [states, *symc.grad(loss, [x, w, start])])
-    for steps, width in ((1, 1), (7, 3), (33, 17)):
+    for steps, width in sizes:
         a, b, h0 = draw(steps, width), draw(width, width) / width, draw(width)
         h, found = [h0.astype("float64")], f(a, b, h0)
         for row in a:
@@ -417,6 +415,19 @@ def loops():
             by_b += np.outer(h[t - 1], by_row[t - 1])
             g = by_row[t - 1] @ b.T
         yield from zip(found[1:], (by_row, by_b, g))
+
+
+@program
+def loops():
+    """Rows of any length."""
+    yield from recurrence(T.matrix("x"), T.matrix("w"), T.vector("start"), ((1, 1), (7, 3), (33, 17)))
+
+
+@program
+def steps_written_out():
+    """Rows of three elements, whose steps have no loops."""
+    x, w, start = (T.tensor("float32", shape=s) for s in ((None, 3), (3, 3), (3,)))
+    yield from recurrence(x, w, start, ((1, 3), (7, 3), (32, 3)))
 
 
 @program

@@ -203,8 +203,8 @@ class Profile:
         return f"<profile of {self.name}: {self.calls} calls, {_duration(self.seconds)}>"
 
 
-def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list[int]]:
-    """Estimate bytes moved and scalar operations of each step, for these values of the symbols of arguments' axes.
+def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list[int], list[int]]:
+    """Estimate bytes moved, operations and runs of each step, for these values of the symbols of arguments' axes.
 
     A step in a loop counts once per iteration. Symbols whose values are computed by the program count as their bounds,
     or as 1.
@@ -212,9 +212,12 @@ def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list
     known: dict[Any, int] = {s: 1 for s in program.symbols} | dict(symbols)
     moved: list[int] = []
     computed: list[int] = []
+    runs: list[int] = []
 
     def visit(nodes: Sequence[Node], times: int) -> None:
         for node in nodes:
+            if isinstance(node, (Step, Host)):
+                runs.append(times)
             if isinstance(node, Step):
                 local = {f"n{k}": dims.evaluate(d, known) for k, d in enumerate(node.dims)}
                 moved.append(times * _number(node.kernel.bytes, local))
@@ -238,7 +241,7 @@ def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list
                 visit(node.otherwise, times)
 
     visit(program.body, 1)
-    return moved, computed
+    return moved, computed, runs
 
 
 def methods(

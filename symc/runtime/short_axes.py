@@ -36,6 +36,8 @@ MOST_NODES = 640
 """The largest number of applications that are compiled again."""
 LEAST_WORK = 1 << 20
 """The bytes that a call moves, and operations that it does, from which on it is worth it: about 40 microseconds."""
+START = 512
+"""How many of these take as long as to start a kernel, of which a loop over steps starts some in each of them."""
 
 
 def symbols_that_matter(owner: Definition, unified: Mapping[Any, dims.Dim]) -> dict[Any, int]:
@@ -110,9 +112,9 @@ def _first_axes(values: Iterable[Variable]) -> list[dims.Dim]:
     return [v.type.shape[0] for v in values if v.ndim]
 
 
-def is_enough_work(moved: Sequence[int], computed: Sequence[int]) -> bool:
-    """Whether a call whose steps move these bytes and do these operations takes long enough."""
-    return sum(moved) + sum(computed) >= LEAST_WORK
+def is_enough_work(moved: Sequence[int], computed: Sequence[int], runs: Sequence[int]) -> bool:
+    """Whether a call whose steps run so often, move these bytes and do these operations in all takes long enough."""
+    return sum(moved) + sum(computed) + START * sum(runs) >= LEAST_WORK
 
 
 class ShortAxes:

@@ -293,7 +293,7 @@ class Plan:
         self.dims = [self.symbols[s] for s in program.symbols[: program.given]]
         self.costs: tuple[list[int], list[int]] = ([], [])
         if specialisation.samples is not None:
-            self.costs = costs(program, self.symbols)
+            self.costs = costs(program, self.symbols)[:2]
             ask = getattr(specialisation.executable, "method", None)
             if ask is not None:
                 specialisation.samples.note(methods(program, self.symbols, ask, specialisation.changed))

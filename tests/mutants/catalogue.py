@@ -45,6 +45,21 @@ def oracle(*names: str) -> tuple[str, ...]:
 
 
 MUTANTS = [
+    # --- steps that are written out
+    Mutant(
+        "the last state is stored where the first one was",
+        "symc/compiler/lowering/unrolled_steps.py",
+        "final = Ref(before.buffer, dims.substitute(before.offset, {self.loop.index: self.loop.count}))",
+        "final = Ref(before.buffer, dims.substitute(before.offset, {self.loop.index: 0}))",
+        ("tests/test_unrolled_steps.py::test_a_filter_of_small_matrices_is_one_kernel",),
+    ),
+    Mutant(
+        "a state keeps the value that it has before a step",
+        "symc/compiler/lowering/unrolled_steps.py",
+        "ends.append(Store(register, ZERO, new[k, e]))",
+        "ends.append(Store(register, ZERO, var(name, dtype)))",
+        ("tests/test_unrolled_steps.py::test_a_filter_of_small_matrices_is_one_kernel",),
+    ),
     # --- loops over independent rows
     Mutant(
         "rows that read other rows are taken for independent ones",

@@ -17,7 +17,7 @@ from symc.graph import dims
 from symc.loops.expr import ONE, ZERO, Expr, index, minimum, names_in, var
 from symc.loops.ir import Alloc, Carried, For, If, Kernel, Let, Load, Node, Ref, Statement, Step, Store, moved
 
-__all__ = ["in_registers"]
+__all__ = ["in_registers", "moving", "stride_of"]
 
 COLUMNS = 128
 """The number of elements whose steps one thread computes together: neighbours in memory, as many as registers hold."""
@@ -126,6 +126,24 @@ def _in_columns(loop: For) -> For:
     return For(BLOCK, (total + (COLUMNS - 1)) // COLUMNS, (columns,), "parallel")
 
 
+def stride_of(offset: dims.Dim, t: Any) -> dims.Dim | None:
+    """How far an offset moves per step ``t``; None if that differs from step to step."""
+    at = [dims.substitute(offset, {t: k}) for k in range(4)]
+    by = [dims.sub(b, a) for a, b in zip(at, at[1:])]
+    return by[0] if all(dims.equal(by[0], d) is True for d in by) else None
+
+
+def moving(
+    ref: Ref, by: dims.Dim, t: Any, count: dims.Dim, size: Callable[[dims.Dim], Expr], step: Expr
+) -> tuple[Ref, Expr]:
+    """The lowest memory that a reference reaches in ``count`` steps ``t``, each ``by`` further, and how far it is from
+    there in a ``step``; ``size`` makes an expression of a dim."""
+    if dims.evaluate(by, dict.fromkeys(dims.symbols_of(by), 1)) >= 0:
+        return Ref(ref.buffer, dims.substitute(ref.offset, {t: 0})), step * size(by)
+    last = dims.sub(count, 1)
+    return Ref(ref.buffer, dims.substitute(ref.offset, {t: last})), (size(last) - step) * size(dims.sub(0, by))
+
+
 class _Recurrence:
     """The loop of a ``step``; ``delays`` are states that become another one before the step, with that one."""
 
@@ -174,7 +192,7 @@ class _Recurrence:
             or {before for before, _ in numbers} & kernel.writes
         ):
             return None
-        stride = {k: self._stride(r) for k, r in enumerate(old.refs)}
+        stride = {k: stride_of(r.offset, self.t) for k, r in enumerate(old.refs)}
         moving = [k for k in stride if k not in own or self._is_kept(k, numbers)]
         if any(stride[k] is None for k in moving):
             return None
@@ -202,21 +220,10 @@ class _Recurrence:
     def _is_kept(self, k: int, numbers: Sequence[tuple[int, int]]) -> bool:
         return any(after == k and s.keep for (_, after), s in zip(numbers, self.states))
 
-    def _stride(self, ref: Ref) -> dims.Dim | None:
-        """How far the reference moves per step; None if that differs from step to step."""
-        at = [dims.substitute(ref.offset, {self.t: k}) for k in range(4)]
-        by = [dims.sub(b, a) for a, b in zip(at, at[1:])]
-        return by[0] if all(dims.equal(by[0], d) is True for d in by) else None
-
     def _moved(self, k: int, stride: dict[int, Any], t: Expr) -> Expr:
         """How far buffer ``k`` has moved at step ``t``; the reference itself is the lowest that is reached."""
-        by = stride[k]
-        if dims.evaluate(by, dict.fromkeys(dims.symbols_of(by), 1)) >= 0:
-            return t * self.size(by)
-        self.refs[k] = Ref(
-            self.refs[k].buffer, dims.substitute(self.old.refs[k].offset, {self.t: dims.sub(self.count, 1)})
-        )
-        return (self.size(dims.sub(self.count, 1)) - t) * self.size(dims.sub(0, by))
+        self.refs[k], by = moving(self.old.refs[k], stride[k], self.t, self.count, self.size, t)
+        return by
 
     def _nest(
         self, body: Sequence[Statement], numbers: Sequence[tuple[int, int]], stride: dict[int, Any]

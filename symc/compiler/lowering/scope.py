@@ -27,6 +27,7 @@ from symc.compiler.lowering.recurrences import in_registers
 from symc.compiler.lowering.row_loops import by_rows
 from symc.compiler.lowering.sharing import copy_step, viewed
 from symc.compiler.lowering.single import lower_single
+from symc.compiler.lowering.unrolled_steps import unrolled
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.body import Body, Equality
 from symc.graph.dim_bounds import is_monotone, largest
@@ -384,10 +385,18 @@ class Scope(Region):
             if step is not None:
                 self.nodes.append(step)
                 return
+            step = unrolled(node, carried, buffers, scope.is_own)
+            if step is not None:
+                self.nodes.append(step)
+                return
         if self.builder.target.loops_by_rows:
             node = by_rows(node, self.builder.buffers) or node
         self.builder.inside[id(node)] = scope
         self.nodes.append(node)
+
+    def is_own(self, buffer: int) -> bool:
+        """Whether a buffer is a temporary of this scope."""
+        return self.builder.buffers[buffer].role == "temp" and self.builder.home[buffer] is self
 
 
 def _made(unit: Unit) -> Sequence[Variable]:
