@@ -389,6 +389,18 @@ def test_clones_of_shared_variables_have_their_own_updates():
     assert total.get_value() == 2 and g() == 6  # the value is shared
 
 
+def test_copies_of_the_graph_of_a_function(shim):
+    import theano
+    import theano.tensor as T
+
+    x, s = T.dvector("x"), theano.shared(np.ones(2), "s")
+    given, out, (_, updates, _, shared) = theano.compile.rebuild_collect_shared(
+        x * s, inputs=[x], updates=[(s, s + 1)], copy_inputs_over=False
+    )
+    assert given[0] is not x and list(updates) == shared == [s]
+    np.testing.assert_array_equal(theano.function(given, out)([2.0, 3.0]), [2, 3])
+
+
 def test_values_that_a_function_holds():
     x, k, s = T.scalar("x"), T.scalar("k"), symc.shared(3.0, "s")
     f = symc.function([x, symc.In(k, value=2.0, update=k + x)], x * k * s)

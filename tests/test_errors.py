@@ -426,3 +426,9 @@ def test_a_variable_is_no_int_for_pythons_own_range():
     n = T.iscalar("n")
     with pytest.raises(TypeError, match=r"no int while the graph is built(.|\n)*n: int32(.|\n)*use arange\(n\)"):
         range(n)
+
+
+@pytest.mark.parametrize("build", [T.vector, T.lmatrix, lambda n: T.tensor("float32", (False,), n)])
+def test_names_that_are_no_text(build) -> None:
+    with pytest.raises(TypeError, match=r"a name is text, got 3\n  repair: declare lengths with shape="):
+        build(3)

@@ -386,6 +386,8 @@ def test_eval():
     assert (w * 2).sum().eval() == 4
     with pytest.raises(KeyError, match="no input is called"):
         z.eval({"z": 1})
+    with pytest.raises(TypeError, match="eval: keys are inputs or their names, got 3"):
+        z.eval({3: 1})
 
 
 def test_name_and_repr():

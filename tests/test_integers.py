@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 import pytest
 
@@ -111,3 +113,32 @@ def test_upcast() -> None:
     assert symc.scalar.upcast("int8") == "int8" and symc.scalar.upcast("uint8", "int8", "int16") == "int16"
     assert symc.scalar.upcast("complex64", "float64") == "complex128"
     assert symc.scalar.float32.dtype == "float32" and symc.scalar.int8("i").name == "i"
+
+
+@pytest.mark.parametrize("device", ["interp", "c"])
+@pytest.mark.parametrize("by", ["int8", "int64", "uint8", "uint32", "bool"])
+@pytest.mark.parametrize("dtype", WIDTHS)
+def test_shifts(dtype: str, by: str, device: str) -> None:
+    """By fewer than no bits and by more than there are, too, as NumPy has it."""
+    far = [-128, -3, -1] if by.startswith("int") else []
+    bits = np.array([0, 1] if by == "bool" else [*far, 0, 1, 7, 8, 15, 16, 31, 32, 63, 64, 100], by)
+    a, b = pairs(extremes(dtype), bits)
+    x, n = T.vector(dtype=dtype), T.vector(dtype=by)
+    if "uint64" in (dtype, by) and "int" in (dtype[:3], by[:3]):
+        for shift in (operator.lshift, operator.rshift):
+            with pytest.raises(TypeError, match="works on bools and integers, got float"):
+                shift(x, n)
+        return
+    f = symc.function([x, n], [x << n, x >> n, x << 3, 1 >> n], device=device)
+    check(f(a, b), [a << b, a >> b, a << 3, 1 >> b], ["left", "right", "three", "of one"])
+    for nothing in f(a[:0], b[:0]):
+        assert nothing.shape == (0,)
+
+
+@pytest.mark.parametrize("isa", ["scalar", "sse", "avx2"])
+def test_shifts_in_vectors_of_any_width(isa: str) -> None:
+    x, n = T.lvector(), T.lvector()
+    with symc.config.change(isa=isa):
+        f = symc.function([x, n], [x << n, x >> n], device="c")
+    a, b = pairs(extremes("int64"), np.arange(-3, 70))
+    check(f(a, b), [a << b, a >> b], ["left", "right"])

@@ -276,6 +276,8 @@ def test_arguments_and_results():
     )
     assert empty[0].shape == (3, 0) and not empty[1].any() and empty[1].shape == (3, 2)
     np.testing.assert_allclose((x * 3).eval({x: A}).toarray(), 3 * A.toarray(), rtol=1e-6)
+    v = T.dmatrix("v")
+    np.testing.assert_allclose(S.dot(x, v).eval({v: W, x: A}), A @ W, rtol=1e-6)
     y = symc.function([x, T.dmatrix("w")], x)
     np.testing.assert_allclose(y(A.toarray(), W).toarray(), A.toarray(), rtol=1e-6)  # converted, as in Theano
     for wrong, kind in ((A.toarray().tolist(), "list"), (A.toarray()[0], "ndarray")):

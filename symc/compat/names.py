@@ -131,6 +131,7 @@ RENAMED: dict[str, tuple[str, str]] = {
     "theano.tensor.nnet.abstract_conv.conv2d": ("symc.compat.convolution.abstract_conv2d", ""),
     "theano.tensor.nnet.abstract_conv.conv3d": ("symc.tensor.nnet.conv3d", ""),
     "theano.compile.as_op": ("symc.as_op", ""),
+    "theano.compile.rebuild_collect_shared": ("symc.compat.loops.rebuild_collect_shared", ""),
     "theano.compile.ops.as_op": ("symc.as_op", "takes `grad=` as well"),
     "theano.compile.specify_shape": ("symc.tensor.specify_shape", ""),
     "theano.compile.shape": ("symc.tensor.shape", ""),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from symc.errors import located
 from symc.graph import Variable, graph_inputs, is_input
+from symc.graph.composite import Composite
 from symc.runtime.function import function
 
 __all__ = ["attach", "compile_with"]
@@ -29,12 +31,20 @@ def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) ->
         v = by_name.get(key) if isinstance(key, str) else key
         if v is None:
             raise KeyError(f"eval: no input is called {key!r}; inputs are {sorted(by_name)}")
+        if not isinstance(v, (Variable, Composite)):
+            raise TypeError(located(f"eval: keys are inputs or their names, got {key!r}", [self]))
         resolved[v] = value
-    key = tuple(sorted(v.serial for v in resolved))
+    inputs = sorted(resolved, key=_serials)
+    key = tuple(map(_serials, inputs))
     cache = self.__dict__.setdefault("_compiled", {})
     if key not in cache:
-        cache[key] = _compile(sorted(resolved, key=lambda v: v.serial), self, name="eval", on_unused_input="ignore")
-    return cache[key](*[resolved[v] for v in sorted(resolved, key=lambda v: v.serial)])
+        cache[key] = _compile(inputs, self, name="eval", on_unused_input="ignore")
+    return cache[key](*[resolved[v] for v in inputs])
+
+
+def _serials(v: Any) -> tuple[int, ...]:
+    """What tells an input from others, and orders them: sparse matrices consist of several variables."""
+    return tuple(part.serial for part in (v.parts if isinstance(v, Composite) else [v]))
 
 
 def attach() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Variable, dims
-from symc.graph.dtypes import is_float
+from symc.graph.dtypes import BITS, is_float
 from symc.graph.gradient_flow import ZERO, Choice, Selected
 from symc.graph.notation import ATOM, NEGATED, POWER, PRODUCT, held, infix, prefix
 from symc.loops import expr
@@ -246,6 +246,21 @@ for _compare, _low, _high in (
 ):  # fmt: skip
     _compare.across_signs = _across_signs(_compare, _low, _high)
 
+
+def _within(n: Expr) -> Expr:
+    """Whether ``n`` is a number of bits that a number of its dtype can be shifted by."""
+    low = n < expr.const(BITS[n.dtype], n.dtype)
+    return low if n.dtype.startswith("uint") else low & (n >= expr.const(0, n.dtype))
+
+
+def _shifted_right(x: Expr, n: Expr) -> Expr:
+    """``x >> n``; of too many bits, only copies of the sign are left."""
+    last = expr.const(BITS[n.dtype] - 1, n.dtype)
+    if n.dtype.startswith("uint"):
+        return expr.select(_within(n), x >> (n & last), expr.const(0, x.dtype))
+    return x >> expr.select(_within(n), n, last)
+
+
 isnan = elementwise("isnan", lambda x: call("isnan", x), np.isnan, result="bool")
 isinf = elementwise("isinf", lambda x: call("isinf", x), np.isinf, result="bool")
 and_ = elementwise(
@@ -257,6 +272,15 @@ or_ = elementwise(
 xor = elementwise(
     "xor", lambda x, y: x ^ y, np.bitwise_xor, compute="bits", commutative=True, several=True, formula=infix("^", 2)
 )
+left_shift = elementwise(
+    "left_shift",
+    lambda x, n: expr.select(_within(n), x << (n & expr.const(BITS[n.dtype] - 1, n.dtype)), expr.const(0, x.dtype)),
+    np.left_shift, domain=((-9, 9), (0, 9)), compute="shift", formula=infix("<<", 5),
+)  # fmt: skip
+right_shift = elementwise(
+    "right_shift", lambda x, n: _shifted_right(x, n),
+    np.right_shift, domain=((-9, 9), (0, 9)), compute="shift", formula=infix(">>", 5),
+)  # fmt: skip
 invert = elementwise("invert", lambda x: ~x, np.invert, compute="bits", formula=prefix("~"))
 switch: Elementwise = elementwise(
     "switch", lambda c, x, y: expr.select(c, x, y), np.where,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from symc.config import config
-from symc.errors import here
+from symc.errors import here, located
 from symc.graph import Variable
 from symc.graph.types import TensorType
 
@@ -39,6 +39,12 @@ def tensor(
         if isinstance(broadcastable, (str, int)):
             raise TypeError(f"tensor: a broadcastable pattern has one entry per axis, got {broadcastable!r}")
         pattern = [bool(b) if b in (0, 1) else b for b in broadcastable]
+    return _input("tensor", dtype, pattern, name)
+
+
+def _input(spelled: str, dtype: str | None, pattern: Sequence[Any], name: Any) -> Variable:
+    if name is not None and not isinstance(name, str):
+        raise TypeError(located(f"{spelled}: a name is text, got {name!r}", repair="declare lengths with shape="))
     return Variable(TensorType(dtype or config.floatX, pattern, name or "n"), None, 0, name, here())
 
 
@@ -75,9 +81,7 @@ def _constructor(spelled: str, dtype: str | None, pattern: tuple[bool, ...]) -> 
     def make(name: str | None = None, dtype: str | None = dtype, shape: Sequence[Any] | None = None) -> Variable:
         if shape is not None and len(shape) != len(pattern):
             raise ValueError(f"{spelled}: expected a shape of {len(pattern)} entries, got {tuple(shape)}")
-        return Variable(
-            TensorType(dtype or config.floatX, pattern if shape is None else shape, name or "n"), None, 0, name, here()
-        )
+        return _input(spelled, dtype, pattern if shape is None else shape, name)
 
     make.__name__ = make.__qualname__ = spelled
     make.__doc__ = _describe(dtype, pattern)

@@ -84,23 +84,6 @@ def _frexp(x: Any) -> tuple[Variable, Variable]:
     return ew.where(plain, x, _ldexp(safe, ew.neg(n))), n
 
 
-def _left_shift(x: Any, n: Any) -> Variable:
-    return ew.mul(x, _power_of_two(x, n))
-
-
-def _right_shift(x: Any, n: Any) -> Variable:
-    power = _power_of_two(x, n)
-    limits = np.iinfo(power.dtype)
-    shifted = ew.floor_div(x, ew.maximum(power, 1))
-    return ew.where(ew.lt(n, int(limits.max).bit_length()), shifted, ew.neg(ew.cast(ew.lt(x, 0), power.dtype)))
-
-
-def _power_of_two(x: Any, n: Any) -> Variable:
-    """``2 ** n`` in the dtype of ``x * n``."""
-    dtype = ew.mul(x, n).dtype
-    return ew.power(ew.cast(2, dtype), ew.cast(as_tensor(n), dtype))
-
-
 def _as_float(x: Any) -> Variable:
     """Integers as floats, like the results of other functions of real numbers."""
     x = as_tensor(x)
@@ -162,7 +145,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "logical_and": lambda x, y: ew.and_(truth(x), truth(y)), "logical_or": lambda x, y: ew.or_(truth(x), truth(y)),
     "logical_xor": lambda x, y: ew.xor(truth(x), truth(y)), "logical_not": lambda x: ew.invert(truth(x)),
     "bitwise_and": ew.and_, "bitwise_or": ew.or_, "bitwise_xor": ew.xor, "invert": ew.invert,
-    "left_shift": _left_shift, "right_shift": _right_shift,
+    "left_shift": ew.left_shift, "right_shift": ew.right_shift,
 }  # fmt: skip
 """Universal functions by name."""
 

@@ -196,6 +196,7 @@ def _refuse_item_assignment(self: Variable, key: Any, value: Any) -> None:
 _BINARY: dict[str, Callable[..., Variable]] = {
     "add": ew.add, "sub": ew.sub, "mul": ew.mul, "truediv": ew.true_div, "floordiv": ew.floor_div, "mod": ew.mod,
     "pow": ew.power, "matmul": linalg.matmul, "and": ew.and_, "or": ew.or_, "xor": ew.xor,
+    "lshift": ew.left_shift, "rshift": ew.right_shift,
 }  # fmt: skip
 _COMPARISONS: dict[str, Callable[..., Variable]] = {"lt": ew.lt, "le": ew.le, "gt": ew.gt, "ge": ew.ge}
 

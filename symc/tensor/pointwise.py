@@ -69,7 +69,7 @@ class Elementwise:
             args = self._in_order(args, named)
         if len(args) != len(self.operands):
             return self._of_another_number(args, dtype)
-        if dtype is None and self.compute != "bits" and not self.mixed and _of_one_float_type(args):
+        if dtype is None and self.compute not in INTEGRAL and not self.mixed and _of_one_float_type(args):
             return self.op(*args)  # the common case: nothing to convert
         variables = [as_tensor(a) for a in args]
         if self.across_signs is not None and _of_no_common_integer(variables):
@@ -133,13 +133,16 @@ def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[V
         dtype = floating(dtype)
     elif compute == "quotient" and not (is_float(dtype) or is_complex(dtype)):
         dtype = config.floatX
-    elif compute == "arithmetic" and dtype == "bool":
+    elif compute in ("arithmetic", "shift") and dtype == "bool":
         dtype = "int8"
-    elif compute == "bits" and (is_float(dtype) or is_complex(dtype)):
+    elif compute in INTEGRAL and (is_float(dtype) or is_complex(dtype)):
         text = f"{name}: works on bools and integers, got {dtype}"
         raise DTypeError(located(text, variables, "compare first, or cast to an integer dtype"))
     return [cast(v, dtype) for v in variables]
 
+
+INTEGRAL = ("bits", "shift")
+"""Kinds of ``compute`` that have no floats."""
 
 NOTHING_LEFT = 8192.0
 """``exp(-x)`` is zero in every dtype for x of this size, and so is its product with any power of x."""
@@ -195,6 +198,9 @@ def _infer(result: str, mixed: bool) -> Callable[[Op, Sequence[Variable]], Tenso
 infer_elementwise = _infer("same", False)
 """The type of a result that has the shape and dtype of its operands."""
 
+_KINDS = {"bits": ["bool"], "shift": ["int32"], "float": ["float"], "quotient": ["float"]}
+"""The dtypes that cases are tested with."""
+
 
 def elementwise(
     name: str,
@@ -227,7 +233,7 @@ def elementwise(
     compute : str
         ``"float"``: integers are converted to floatX; ``"quotient"``: likewise, whatever
         ``symc.graph.dtypes.set_rules`` was given; ``"same"``: any dtype; ``"arithmetic"``: bools become int8;
-        ``"bits"``: no floats.
+        ``"bits"``: no floats; ``"shift"``: no floats, and bools become int8.
     result : str
         ``"same"`` as the operands or ``"bool"``.
     mixed : bool
@@ -255,7 +261,7 @@ def elementwise(
         return grad(gs[0], outputs[0], *inputs)
 
     def cases() -> list[Case]:
-        kinds = ["bool"] if compute == "bits" else ["float"] if compute in ("float", "quotient") else ["float", "int32"]
+        kinds = _KINDS.get(compute, ["float", "int32"])
         made = []
         for dtype in kinds:
             first = ["bool" if mixed and k == 0 else dtype for k in range(nin)]
@@ -264,7 +270,7 @@ def elementwise(
                 smooth_here = dtype == "float" and smooth and result == "same" and shape != (0, 2)
                 made.append(Case(function, args, numpy, grad=smooth_here))
         special = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-30, 3e38])
-        if compute != "bits" and nin <= 2:
+        if compute not in INTEGRAL and nin <= 2:
             grids = np.meshgrid(*[special] * nin)
             args = tuple(Arg((grids[0].size,), values=g.ravel()) for g in grids)
             made.append(Case(function, args, numpy, grad=False, label="special values"))

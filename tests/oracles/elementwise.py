@@ -43,6 +43,7 @@ BINARY = {
     "arctan2": (np.arctan2, X, Y), "maximum": (np.maximum, X, Y), "minimum": (np.minimum, X, Y),
     "lt": (np.less, *TIED), "le": (np.less_equal, *TIED), "gt": (np.greater, *TIED), "ge": (np.greater_equal, *TIED),
     "eq": (np.equal, *TIED), "neq": (np.not_equal, *TIED),
+    "left_shift": (np.left_shift, B, C), "right_shift": (np.right_shift, B, C),
     "and_": (np.bitwise_and, B, C), "or_": (np.bitwise_or, B, C), "xor": (np.bitwise_xor, B, C),
 }  # fmt: skip
 
@@ -146,7 +147,7 @@ for _name in ("add", "sub", "mul", "true_div", "maximum", "lt", "eq"):
     TABLE[_name] += _broadcast(_name)
 for _name in ("add", "sub", "mul", "floor_div", "mod", "maximum", "minimum", "le", "neq"):
     TABLE[_name].append(example(getattr(T, _name), BINARY[_name][0], I, J))
-for _name in ("and_", "or_", "xor"):
+for _name in ("and_", "or_", "xor", "left_shift", "right_shift"):
     TABLE[_name].append(example(getattr(T, _name), BINARY[_name][0], I, J))
 for _name in ("abs_", "neg", "sgn", "sqr"):
     TABLE[_name].append(example(getattr(T, _name), UNARY[_name][0], I))

@@ -16,7 +16,8 @@ V3 = draw(2, 3, 4)
 SQUARE = draw(4, 4)
 
 ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lt", "le", "gt", "ge")
-WHOLE = ("and", "or", "xor", "floordiv", "mod", "add", "sub", "mul")
+BITS = ("and", "or", "xor", "lshift", "rshift")
+WHOLE = (*BITS, "floordiv", "mod", "add", "sub", "mul")
 
 
 def _operator(name: str):
@@ -40,12 +41,12 @@ def _reflected(name: str) -> list[Example]:
     spelled = _operator(name)
     if name == "matmul":
         return [example(lambda x: spelled(X.tolist(), x), lambda x: spelled(X, x), SQUARE)]
-    if name in ("and", "or", "xor"):
+    if name in BITS:
         return [example(lambda i: spelled(6, i), lambda i: spelled(6, i), I)]
     return [example(lambda x: spelled(2.5, x), lambda x: spelled(2.5, x), np.where(Y < 1, -Y, Y))]
 
 
-BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
+BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", *BITS)
 
 OPERATORS: Table = {
     **{f"__{name}__": _examples(name) for name in (*BINARY, "lt", "le", "gt", "ge")},
