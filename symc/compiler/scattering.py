@@ -52,6 +52,9 @@ MOST_IN_FRAMES = 48
 MOST_WRITES = 16
 """The largest number of writes that walk memory together."""
 
+WIDE = 24
+"""The least number of elements of a row, where it is known, that several writes walk together."""
+
 SHORTEST = 8
 """The least number of elements of a row that is written in three parts."""
 
@@ -146,10 +149,16 @@ def _replaced(graph: Graph, chosen: Callable[[Apply], bool], replacement: Replac
 
 def _is_frame(node: Apply) -> bool:
     x, value = node.inputs[:2]
-    row = dims.product(x.type.shape[padded_axis(value.type.shape, x.type.shape) :]) if x.ndim else 0
+    row = _row(node)
     if any(s != 1 for s in node.op["steps"]) or (type(row) is int and row < SHORTEST):
         return False
     return _repeats_a_number(x) or _is_most(value.type.shape, x.type.shape)
+
+
+def _row(node: Apply) -> dims.Dim:
+    """How many elements a write walks at once."""
+    x, value = node.inputs[:2]
+    return dims.product(x.type.shape[padded_axis(value.type.shape, x.type.shape) :]) if x.ndim else 0
 
 
 def _repeats_a_number(x: Variable) -> bool:
@@ -199,7 +208,8 @@ def _one_after_another(node: Apply, readers: Mapping[Variable, int]) -> list[App
 
 
 def _is_wide(node: Apply) -> bool:
-    return _is_most(node.inputs[1].type.shape, node.inputs[0].type.shape)
+    row = _row(node)
+    return not (type(row) is int and row < WIDE) and _is_most(node.inputs[1].type.shape, node.inputs[0].type.shape)
 
 
 def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Variable]]:

@@ -28,6 +28,9 @@ __all__ = ["FRAMED", "padded_axis"]
 COPIED = 4096
 """About how many elements a thread writes before it takes another block of rows."""
 
+SHORT = 16
+"""The largest number of elements of a row outside of a value that are added one by one."""
+
 
 def padded_axis(inner: Sequence[dims.Dim], outer: Sequence[dims.Dim]) -> int:
     """The last axis whose length is not known to be the same: from there on, rows are contiguous in both."""
@@ -80,6 +83,12 @@ class _Rows:
         self.base, terms = _terms(node.op)
         self.elements = Elements(node.op["made"], ctx, 0)
         self.values = [v for v, _ in terms]
+        shape = node.op["shape"]
+        self.axis = max(padded_axis(v.type.shape, shape) for v in self.values)
+        pads = [
+            dims.sub(dims.product(shape[self.axis :]), dims.product(v.type.shape[self.axis :])) for v in self.values
+        ]
+        self.narrow = all(type(pad) is int and pad <= SHORT for pad in pads)
         self.first = [[self.elements.element(v, (), self.elements.ahead) for v in starts] for _, starts in terms]
 
     def _loop(self) -> list[Statement]:
@@ -117,64 +126,89 @@ class _Rows:
         named: list[Statement] = []
 
         def name(e: Expr) -> Expr:
+            if e.op == "const":
+                return e
             made = self.ctx.fresh("t")
             named.append(Let(made, e))
-            return var(made)
+            return var(made, e.dtype)
 
-        several = len(terms) > 1
-        low = functools.reduce(maximum, [t.offset for t in terms])
-        high = functools.reduce(minimum, [t.end for t in terms])
-        if several:
-            high = maximum(low, high)
+        first, last = self._shared(terms)
+        low, high = first, last
         inside = logical_and(*(t.inside for t in terms if t.inside is not None))
         if inside is not None:
-            low, high = select(inside, low, row), select(inside, high, row)
-        if several or inside is not None:
-            low, high = name(low), name(high)
+            inside = name(inside)
+            low, high = name(select(inside, low, row)), name(select(inside, high, row))
         found = [
-            loop(low, lambda i: self.around(begin, at, i)),
-            loop(high - low, lambda i: self.inside(begin, at, low + i, terms)),
-            loop(row - high, lambda i: self.around(begin, at, high + i)),
+            loop(low, lambda i: self.around(begin, at, i), "simd"),
+            loop(high - low, lambda i: self.inside(begin, at, low + i, terms), "simd"),
+            loop(row - high, lambda i: self.around(begin, at, high + i), "simd"),
         ]
-        for k, t in enumerate(terms if several else ()):
-            end = t.end if t.inside is None else name(select(t.inside, t.end, t.offset))
-            for start, stop in ((t.offset, minimum(low, end)), (name(maximum(high, t.offset)), end)):
-                found.append(loop(maximum(stop - start, index(0)), self._added(begin, t, start, k)))
+        for k, t in enumerate(terms if len(terms) > 1 else ()):
+            for start, count, kind in self._edges(t, first, last, inside):
+                if not (count.op == "const" and count.value == 0):
+                    found.append(loop(count, self._added(begin, t, start, k), kind))
         return [*named, *found]
+
+    def _shared(self, terms: Sequence[_Term]) -> tuple[Expr, Expr]:
+        """Where the part of a row begins and ends that all values have, if they have the row."""
+        low, high = terms[0].offset, terms[0].end
+        if len(terms) > 1:
+            low = self.named(functools.reduce(maximum, [t.offset for t in terms]))
+            high = self.named(maximum(low, functools.reduce(minimum, [t.end for t in terms])))
+        return low, high
+
+    def named(self, e: Expr) -> Expr:
+        """A number that is computed before all loops."""
+        if e.op == "const":
+            return e
+        name = self.ctx.fresh("t")
+        self.elements.ahead.append(Let(name, e))
+        return var(name, e.dtype)
+
+    def _edges(self, t: _Term, first: Expr, last: Expr, inside: Expr | None) -> list[tuple[Expr, Expr, str]]:
+        """The start, the length and the kind of the loops that add what others lack: at both ends, or the whole part.
+
+        Loops over few elements are serial: these are loaded while the last store of them is on its way, which costs
+        much more where vectors are loaded.
+        """
+        none, behind = index(0), self.named(maximum(last, t.offset))
+        before = self.named(maximum(minimum(first, t.end) - t.offset, none))
+        after = self.named(maximum(t.end - behind, none))
+        kind = "serial" if self.narrow else "simd"
+        if inside is None:
+            return [(t.offset, before, kind), (behind, after, kind)]
+        ends = [(at, select(inside, n, none), kind) for at, n in ((t.offset, before), (behind, after))]
+        whole = select(inside, none, t.end - t.offset)
+        return [*ends, (t.offset, whole if t.inside is None else select(t.inside, whole, none), "simd")]
 
     def _added(self, begin: Expr, term: _Term, start: Expr, k: int) -> Callable[[Expr], list[Statement]]:
         return lambda i: self.part(begin, term, start + i, self.node.op["replace"] and k == 0)
 
 
-_Loop = Callable[[Expr, Callable[[Expr], list[Statement]]], Statement]
+_Loop = Callable[[Expr, Callable[[Expr], list[Statement]], str], Statement]
 
 
 def _build(node: Apply, ctx: Any) -> list[Statement]:
     shape, rows = node.op["shape"], _Rows(node, ctx)
-    axis = max(padded_axis(v.type.shape, shape) for v in rows.values)
+    axis = rows.axis
     rest = ctx.size(dims.product(shape[axis + 1 :]))
     row = ctx.size(shape[axis]) * rest
     offsets = [first[axis] * rest for first in rows.first]
     ends = [offset + ctx.size(v.type.shape[axis]) * rest for v, offset in zip(rows.values, offsets)]
     if axis == 0:
         terms = [_Term(*t) for t in zip(rows.values, offsets, ends)]
-        loops = rows.row(index(0), (), row, terms, ctx.blocks)
+        loops = rows.row(index(0), (), row, terms, lambda extent, make, kind: ctx.blocks(extent, make))
         return [*rows.elements.ahead, *loops]
     # Blocks of rows of one plane, so that positions are divided once per block.
     counter, r, plane, block, begin = (ctx.fresh(prefix) for prefix in "orttt")
     of_plane = ctx.size(shape[axis - 1])
 
-    def loop(extent: Expr, make: Callable[[Expr], list[Statement]]) -> Statement:
+    def loop(extent: Expr, make: Callable[[Expr], list[Statement]], kind: str) -> Statement:
         i = ctx.fresh("i")
-        return For(i, extent, tuple(make(var(i))), "simd")
+        return For(i, extent, tuple(make(var(i))), kind)
 
-    def named(e: Expr) -> Expr:
-        name = ctx.fresh("t")
-        rows.elements.ahead.append(Let(name, e))
-        return var(name)
-
-    together = named(call("floordiv", index(COPIED), maximum(row, index(1))) + 1)
-    blocks = named(call("floordiv", of_plane + together - 1, together))
+    together = rows.named(call("floordiv", index(COPIED), maximum(row, index(1))) + 1)
+    blocks = rows.named(call("floordiv", of_plane + together - 1, together))
     lets, planes = ctx.spread(shape[: axis - 1], var(plane))
     p = var(block) * together + var(r)
     place = [*planes, p]
