@@ -140,7 +140,7 @@ class _Rows:
             low, high = name(select(inside, low, row)), name(select(inside, high, row))
         found = [
             loop(low, lambda i: self.around(begin, at, i), "simd"),
-            loop(high - low, lambda i: self.inside(begin, at, low + i, terms), "simd"),
+            loop(high - low, lambda i: self.inside(begin, at, first + i, terms), "simd"),
             loop(row - high, lambda i: self.around(begin, at, high + i), "simd"),
         ]
         for k, t in enumerate(terms if len(terms) > 1 else ()):
