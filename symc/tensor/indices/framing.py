@@ -136,8 +136,10 @@ class _Rows:
         low, high = first, last
         inside = logical_and(*(t.inside for t in terms if t.inside is not None))
         if inside is not None:
-            inside = name(inside)
-            low, high = name(select(inside, low, row)), name(select(inside, high, row))
+            if len(terms) > 1:
+                inside = name(inside)
+            low = name(select(inside, first, row))
+            high = low + name(select(inside, last - first, index(0)))
         found = [
             loop(low, lambda i: self.around(begin, at, i), "simd"),
             loop(high - low, lambda i: self.inside(begin, at, first + i, terms), "simd"),
