@@ -130,6 +130,21 @@ def gathers_and_scatters():
 
 
 @program
+def sums_of_shifted_parts():
+    """Frames with several values: rows with and without all of them, and parts that leave nothing inside."""
+    x = T.fmatrix("x")
+    parts = [(slice(i, i - 2 or None), slice(j, j - 2 or None)) for i in range(3) for j in range(3)]
+    f = symc.function([x], [T.grad(T.sqr(sum(x[p] for p in parts)).sum(), x), T.roll(x, (1, -2), (0, 1)) * 2])
+    for shape in ((2, 2), (3, 3), (2, 50), (40, 3), (17, 33), (70, 130)):
+        a = draw(*shape)
+        inner = sum(a[p] for p in parts)
+        want = np.zeros_like(a)
+        for p in parts:
+            want[p] += 2 * inner
+        yield from zip(f(a), (want, np.roll(a, (1, -2), (0, 1)) * 2))
+
+
+@program
 def an_index_out_of_range():
     """The call ends in an error and leaves everything alone."""
     x, k = T.vector("x"), T.lvector("k")

@@ -198,3 +198,74 @@ def test_values_that_follow_rows_alone(replace):
     inner = r[1:-1, None] * c[2:-3] + r[:-2, None]
     want[1:-1, 2:-3] = inner + (0 if replace else want[1:-1, 2:-3])
     np.testing.assert_allclose(f(a, r, c), want, rtol=1e-5, atol=1e-6)
+
+
+SHIFTED = [
+    ((40,), [((0, 2),), ((1, 1),), ((2, 0),), ((1, 1),)]),
+    ((9000,), [((0, 7),), ((3, 4),), ((7, 0),)]),
+    ((11, 40), [((1, 1), (0, 2)), ((0, 2), (1, 1)), ((2, 0), (1, 1)), ((1, 1), (2, 0))]),
+    ((11, 40), [((0, 0), (0, 3)), ((1, 0), (0, 0)), ((0, 1), (0, 0))]),
+    ((11, 40), [((0, 1), (0, 0)), ((1, 0), (0, 0))]),
+    ((5, 9, 33), [((1, 1), (1, 1), (0, 2)), ((1, 1), (0, 2), (1, 1)), ((2, 0), (1, 1), (1, 1))]),
+    ((3, 9, 5, 7), [((0, 0), (k, 4 - k), (0, 0), (0, 0)) for k in range(5)]),
+    ((3, 4, 30), [((2, 0), (0, 3), (0, 29)), ((0, 2), (3, 0), (29, 0))]),
+]
+
+
+def summed(base, values, terms, write):
+    """A chain of writes: the first by ``write``, the others added."""
+    for k, (value, pads) in enumerate(zip(values, terms)):
+        part = tuple(slice(p, -q or None) for p, q in pads)
+        base = (T.inc_subtensor if k else write)(base[part], value)
+    return base
+
+
+@pytest.mark.parametrize("device", ["interp", "cpu"])
+@pytest.mark.parametrize(("shape", "terms"), SHIFTED)
+def test_shifted_parts_are_added_in_one_walk(shape, terms, device):
+    if device == "interp" and np.prod(shape) > 1000:
+        pytest.skip("the reference takes long")
+    dtype = "float64" if len(shape) == 3 else "float32"
+    x = T.TensorType(dtype, (None,) * len(shape))("x")
+    parts = [x[tuple(slice(p, -q or None) for p, q in pads)] for pads in terms]
+    values = [part * (k + 2) - k for k, part in enumerate(parts)]
+    zero = T.zeros_like(x)
+    outputs = [
+        summed(base, v, terms, write)
+        for write in (T.set_subtensor, T.inc_subtensor) for base in (zero, zero + 1.5, x * x) for v in (parts, values)
+    ]  # fmt: skip
+    f = symc.function([x], outputs, device=device)
+    if all(sum(pad) <= 8 for pads in terms for pad in pads):
+        text = debugprint(f, stage="form_scatters", file="str")
+        assert "write_at" not in text and text.count("framed{") <= len(outputs)
+    for lengths in (shape, [*shape[:-1], shape[-1] + 13], [n + (1 if k else 600) for k, n in enumerate(shape)]):
+        if device == "interp" and np.prod(lengths) > 1000:
+            continue
+        a = np.random.default_rng(0).standard_normal(lengths).astype(dtype)
+        a.flat[3::17] = (np.inf, np.nan, -0.0)[a.size % 3]
+        want = []
+        for added in (False, True):
+            for base in (np.zeros_like(a), np.full_like(a, 1.5), a * a):
+                for scaled in (False, True):
+                    r = base.copy()
+                    for k, pads in enumerate(terms):
+                        part = tuple(slice(p, -q or None) for p, q in pads)
+                        value = a[part] * (k + 2) - k if scaled else a[part]
+                        r[part] = value + (r[part] if k or added else 0)
+                    want.append(r)
+        for got, expected in zip(f(a), want, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_of_a_stencil_is_one_walk():
+    x = T.fmatrix("x")
+    y = x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * x[1:-1, 1:-1]
+    f = symc.function([x], T.grad(T.sqr(y).sum(), x))
+    assert str(debugprint(f, stage="loops", file="str")).count("kernel K") == 2
+    for shape in ((9, 11), (3, 3), (2, 40), (2, 2), (70, 300)):
+        a = np.random.default_rng(2).standard_normal(shape)
+        d = a[:-2, 1:-1] + a[2:, 1:-1] + a[1:-1, :-2] + a[1:-1, 2:] - 4 * a[1:-1, 1:-1]
+        want = np.zeros_like(a)
+        for rows, columns, scale in ((0, 1, 2), (2, 1, 2), (1, 0, 2), (1, 2, 2), (1, 1, -8)):
+            want[rows : rows + d.shape[0], columns : columns + d.shape[1]] += scale * d
+        np.testing.assert_allclose(f(a.astype("float32")), want, rtol=1e-4, atol=1e-4)

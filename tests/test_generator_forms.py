@@ -12,7 +12,7 @@ import symc
 import symc.tensor as T
 from symc.compiler.fusion.unit_order import UnitOrder
 from symc.loops.expr import parts
-from symc.loops.ir import For, If, Let, Step, walk
+from symc.loops.ir import Accumulate, For, If, Let, Step, walk
 
 pytestmark = needs_compiler
 SHAPES = [(1, 1), (0, 5), (5, 0), (7, 130), (33, 129), (513, 70), (9, 1100), (20_000, 65)]
@@ -370,7 +370,8 @@ def test_slices_and_their_adjoints_are_rows(rng):
         inner = [s for s in loop.body if isinstance(s, For)]
         rows = [s for s in inner if s.kind == "serial"]  # of a block
         innermost = [s for r in rows for s in r.body if isinstance(s, For)] if rows else inner
-        assert innermost and {s.kind for s in innermost} == {"simd"}
+        ends = [s for s in innermost if any(isinstance(t, Accumulate) for t in s.body)]  # of what does not overlap
+        assert {s.kind for s in innermost if s not in ends} == {"simd"}
     for shape in [(3, 5, 40), (1, 2, 1), (2, 1, 3), (4, 3, 0)]:
         a = rng.standard_normal(shape).astype("float32")
         want, sign = np.zeros(shape), np.sign(np.diff(a, axis=2).astype("float64"))

@@ -88,3 +88,20 @@ def test_rows_of_a_gather_with_several_axes_behind():
         a, places = rng.standard_normal(shape).astype("float32"), rng.integers(0, 2, 9)
         for got, want in zip(f(a, places), [a[places] * 2, a[:, places] + 1, np.roll(a, 1, 1)[places]]):
             np.testing.assert_array_equal(got, want)
+
+
+def test_shifts_along_several_axes_are_one_step():
+    """Neighbours on a torus: the shifts along the first axis are parts of those along both, and are not stored."""
+    x = T.fmatrix("x")
+    steps = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    around = sum(T.roll(T.roll(x, i, 0), j, 1) * (k + 1) for k, (i, j) in enumerate(steps))
+    f = symc.function([x], [around, T.grad((around * x).sum(), x), T.roll(x, (1, -2), (1, 0)) * 2])
+    assert symc.printing.debugprint(f, stage="loops", file="str").count("\nkernel K") == 3
+    for shape in ((5, 40), (17, 33), (1, 50), (40, 1), (3, 3), (0, 4), (300, 70)):
+        a = np.random.default_rng(0).standard_normal(shape).astype("float32")
+        want = sum(np.roll(a, step, (0, 1)) * (k + 1) for k, step in enumerate(steps))
+        back = sum(np.roll(a, (-i, -j), (0, 1)) * (k + 1) for k, (i, j) in enumerate(steps))
+        found = f(a)
+        np.testing.assert_allclose(found[0], want, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found[1], want + back, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(found[2], np.roll(a, (-2, 1), (0, 1)) * 2)

@@ -23,6 +23,7 @@ from symc.compiler.lowering.program import ProgramBuilder
 from symc.compiler.lowering.root import Root
 from symc.compiler.lowering.sunk_products import with_sunk_products
 from symc.compiler.masks import without_lists
+from symc.compiler.one_per_row import one_per_row
 from symc.compiler.pooled_maps import with_pooled_maps
 from symc.compiler.preparing import LEAST_WORK, prepare_stored
 from symc.compiler.reshaped_rows import reshapes_last
@@ -318,7 +319,7 @@ def form_scatters(state: State) -> State:
     if state.mode != "fast_run" or not state.target.scatters:
         return state
     graph = state.graph
-    for change in (checks_apart, counted_gathers, scatters_with_operands, framed_writes, split_slices):
+    for change in (checks_apart, one_per_row, counted_gathers, scatters_with_operands, framed_writes, split_slices):
         graph = within(graph, change)
     if state.target.any_rows:
         graph = within(graph, copies_of_operands)

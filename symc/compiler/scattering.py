@@ -10,7 +10,7 @@ a large table of zeros become a call that sums the rows of each place, see ``sym
 
 A write of a part into a tensor that repeats a number, such as padding or the gradient of a slice, or of most of
 a tensor, such as the inner points of a grid, walks the memory of the result once, row by row, and computes what it
-writes.
+writes. Such writes one after another, each of which adds to what the last one made, walk it together.
 """
 
 from __future__ import annotations
@@ -48,6 +48,12 @@ MOST = 12
 
 MOST_IN_FRAMES = 48
 """The same for a write that walks memory once, such as a stencil of nine points."""
+
+MOST_WRITES = 16
+"""The largest number of writes that walk memory together."""
+
+WIDE = 24
+"""The least number of elements of a row, where it is known, that several writes walk together."""
 
 SHORTEST = 8
 """The least number of elements of a row that is written in three parts."""
@@ -143,10 +149,16 @@ def _replaced(graph: Graph, chosen: Callable[[Apply], bool], replacement: Replac
 
 def _is_frame(node: Apply) -> bool:
     x, value = node.inputs[:2]
-    row = dims.product(x.type.shape[padded_axis(value.type.shape, x.type.shape) :]) if x.ndim else 0
+    row = _row(node)
     if any(s != 1 for s in node.op["steps"]) or (type(row) is int and row < SHORTEST):
         return False
     return _repeats_a_number(x) or _is_most(value.type.shape, x.type.shape)
+
+
+def _row(node: Apply) -> dims.Dim:
+    """How many elements a write walks at once."""
+    x, value = node.inputs[:2]
+    return dims.product(x.type.shape[padded_axis(value.type.shape, x.type.shape) :]) if x.ndim else 0
 
 
 def _repeats_a_number(x: Variable) -> bool:
@@ -163,12 +175,41 @@ def _is_most(inner: Sequence[dims.Dim], outer: Sequence[dims.Dim]) -> bool:
 
 
 def _framed(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Variable]]:
-    x, value, *starts = node.inputs
-    outputs = [x.owner.inputs[0] if _repeats_a_number(x) else x, value, *starts]  # type: ignore[union-attr]
-    by_elements = padded_axis(value.type.shape, x.type.shape) == x.ndim - 1
-    inside = _computed_inside(outputs, readers, MOST_IN_FRAMES) if by_elements else set()
+    writes = _one_after_another(node, readers)
+    first = writes[0]
+    x = first.inputs[0]
+    around = x.owner.inputs[0] if _repeats_a_number(x) else x  # type: ignore[union-attr]
+    values = [w.inputs[1] for w in writes]
+    axis = max(padded_axis(v.type.shape, x.type.shape) for v in values)
+    inside: set[Variable] = set()
+    if axis == x.ndim - 1:  # by elements
+        for v in (around, *values):
+            inside |= _computed_inside([v], readers, MOST_IN_FRAMES - len(inside))
+    for w in writes:
+        inside |= _computed_inside(w.inputs[2:], readers, MOST)
+    outputs = [around, *values, *(s for w in writes for s in w.inputs[2:])]
     leaves = _leaves(outputs, inside)
-    return Op(FRAMED, made=_body(outputs, leaves), shape=x.type.shape, replace=node.op["replace"]), leaves
+    return Op(FRAMED, made=_body(outputs, leaves), shape=x.type.shape, replace=first.op["replace"]), leaves
+
+
+def _one_after_another(node: Apply, readers: Mapping[Variable, int]) -> list[Apply]:
+    """The write, and before it those whose results nothing but the next one reads."""
+    writes = [node]
+    while len(writes) < MOST_WRITES and not writes[-1].op["replace"] and _is_wide(writes[-1]):
+        before = writes[-1].inputs[0]
+        if record_of(before) is not WRITE_AT or readers[before] > 1:
+            break
+        owner = before.owner
+        assert owner is not None
+        if not _is_frame(owner) or not _is_wide(owner):
+            break
+        writes.append(owner)
+    return writes[::-1]
+
+
+def _is_wide(node: Apply) -> bool:
+    row = _row(node)
+    return not (type(row) is int and row < WIDE) and _is_most(node.inputs[1].type.shape, node.inputs[0].type.shape)
 
 
 def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Variable]]:

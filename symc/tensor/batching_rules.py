@@ -192,7 +192,7 @@ def _with_positions(o: Operands, first: int) -> list[Variable]:
 
 @batch_rule(ROTATE)
 def _rotate(o: Operands) -> Results:
-    return results(Op(ROTATE, axis=o.op["axis"] + 1), *o.values) if o.only(1) else None
+    return results(Op(ROTATE, axes=tuple(axis + 1 for axis in o.op["axes"])), *o.values) if o.only(1) else None
 
 
 def _to_front(x: Variable, axis: int) -> Variable:
