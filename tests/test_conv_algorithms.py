@@ -318,6 +318,20 @@ def test_many_small_images(function):
             np.testing.assert_allclose(actual, right, rtol=0, atol=1e-3)
 
 
+def test_small_images_with_strides_in_lanes():
+    """Both ways: with respect to the images each phase is a list of terms."""
+    x, w, g = T.tensor4s("x", "w", "g")
+    y = T.nnet.conv2d(x, w, border_mode=1, subsample=(2, 2))
+    a, b, c = sample(14, 40, 48, 8, 8), sample(15, 32, 48, 3, 3), sample(16, 40, 32, 4, 4)
+    forward = symc.function([x, w], T.nnet.relu(y), profile=True)
+    back = symc.function([x, w, g], symc.grad(None, x, known_grads={y: g}), on_unused_input="ignore", profile=True)
+    found = forward(a, b), back(a, b, c)
+    assert algorithms(forward) == algorithms(back) == {"images in lanes"}
+    with symc.config.change(conv_algorithm="panels"):
+        for actual, right in zip(found, (forward(a, b), back(a, b, c))):
+            np.testing.assert_allclose(actual, right, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("images", "channels", "filters", "size", "taps", "stride", "pad"),

@@ -34,12 +34,24 @@ void FN(symc_forward_taps)(const conv2d *v, gather *g)
     g->tap_row = taps, g->tap_col = taps + v->taps_h;
 }
 
-/* With one tap and no padding or stride each image is one matrix product, if it has enough pixels to fill tiles. */
+/* With one tap and no padding or stride each image is one matrix product, if it has enough pixels to fill tiles; images of one
+ * pixel are the rows of one. */
 static int is_matrix_product(const conv2d *v)
 {
+    int64_t pixels = v->in_h * v->in_w;
     return v->taps_h == 1 && v->taps_w == 1 && v->step_h == 1 && v->step_w == 1 && v->pad_h == 0 && v->pad_w == 0 &&
-           v->out_h == v->in_h && v->out_w == v->in_w && v->in_h * v->in_w >= 128 && v->channels > v->groups &&
-           v->filters > v->groups;
+           v->out_h == v->in_h && v->out_w == v->in_w && (pixels >= 128 || (pixels == 1 && v->groups == 1)) &&
+           v->channels > v->groups && v->filters > v->groups;
+}
+
+/* The same of images of one pixel: out (images, rows) = in (images, k) times the weights (rows, k), or as they are. */
+static void multiply_pixels(const conv2d *v, real *out, const real *in, const real *weights, int transpose)
+{
+    int64_t rows = transpose ? v->channels : v->filters, k = transpose ? v->filters : v->channels;
+    void *bufs[3] = {out, (real *)in, (real *)weights};
+    int64_t p[9] = {0, !transpose, v->images, rows, k, k, v->channels, rows, 0};
+    FN(symc_gemm_stored)(bufs, p, (symc_stored *const[]){NULL, v->stored});
+    finish_all(v->epilogue, 0, v->images * rows, 1);
 }
 
 /* out (images, groups, rows, pixels) = op(weights of the group) in (images, groups, k, pixels) */
@@ -47,6 +59,10 @@ static void multiply_images(const conv2d *v, real *out, const real *in, const re
 {
     int64_t filters = v->filters / v->groups, channels = v->channels / v->groups, pixels = v->in_h * v->in_w;
     int64_t rows = transpose ? channels : filters, k = transpose ? filters : channels;
+    if (pixels == 1) {
+        multiply_pixels(v, out, in, weights, transpose);
+        return;
+    }
     for (int64_t i = 0; i < v->groups; i++) {
         void *bufs[3] = {out + i * rows * pixels, (real *)weights + i * filters * channels,
                          (real *)in + i * k * pixels};

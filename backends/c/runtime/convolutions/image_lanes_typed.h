@@ -21,11 +21,21 @@ enum {
     GRADIENT_BYTES = 320 << 10, /* of turned images and gradients */
     SUM_BYTES = 128 << 10,    /* of the sums of a share of the weights' gradient */
     MOST_DEPTH = 256,         /* channels times taps */
+    SHORT_ROW = 6,            /* outputs: other algorithms gain little from longer sums then, and windows may be ... */
+    SHORT_DEPTH = 1200,
+    SHORT_WINDOW_BYTES = 512 << 10,
+    MOST_PHASES = 16,
     FEW_OUTPUTS = 8192,       /* of an image, which are turned back for little arithmetic, unless ... */
     LEAST_DEPTH = 64,         /* ... each is a sum of so many terms */
     MOST_OUTPUTS = 16384,     /* of an image, whose gradients are turned */
     SERIAL_PRODUCTS = 1 << 16
 };
+
+/* The terms of outputs with the same remainders modulo the strides, of all channels: from which on, and how many. Forward there is
+ * one phase. */
+typedef struct {
+    int64_t first, count;
+} phase_terms;
 
 typedef struct {
     const conv2d *v;
@@ -37,8 +47,11 @@ typedef struct {
     axis rows, cols;
     int64_t top, left, high, wide;         /* the window behind all outputs */
     int64_t depth;
-    const int64_t *at;                     /* by channel and tap: in the window, relative to that of an output */
-    real *packed;                          /* weights by block of filters: channel, tap, filter; or sums by share */
+    int64_t terms;                         /* of all phases */
+    const phase_terms *phases;
+    const int64_t *at;                     /* by phase, channel and tap: in the window, relative to that of an output */
+    const int64_t *weight_at;              /* the same: a weight, relative to the first of its filter */
+    real *packed;                          /* weights by block of filters: term, filter; or sums by share */
     int64_t band;                          /* output rows that are turned back together */
     int64_t shares;                        /* of the images, each with sums of its own */
 } lanes;
@@ -71,29 +84,61 @@ static void find_window(lanes *z)
     z->left = window_start(&z->cols, 0), z->wide = window_size(&z->cols, 0, z->out_w);
 }
 
+INLINE int64_t phases_of(const lanes *z) { return z->rows.down * z->cols.down; }
+
 static int suits(lanes z)
 {
     const conv2d *v = z.v;
     int64_t blocks = image_blocks(v);
     if (v->groups != 1 || 2 * v->images < blocks * VL || z.channels <= 0 || z.rows.taps * z.cols.taps <= 0 ||
-        z.out_h * z.out_w * z.filters <= 0 || z.rows.down != 1 || z.cols.down != 1)
+        z.out_h * z.out_w * z.filters <= 0 || phases_of(&z) > MOST_PHASES)
         return 0;
     find_window(&z);
-    int64_t products = v->images * z.out_h * z.out_w * z.filters * z.depth;
-    return z.depth <= MOST_DEPTH && z.channels * z.high * z.wide * VEC_BYTES <= WINDOW_BYTES &&
+    int64_t products = v->images * z.out_h * z.out_w * z.filters * z.depth / phases_of(&z);
+    const int short_rows = ceil_div(z.out_w, z.cols.down) <= SHORT_ROW;
+    return z.depth <= (short_rows ? SHORT_DEPTH : MOST_DEPTH) && (short_rows || phases_of(&z) == 1) &&
+           z.channels * z.high * z.wide * VEC_BYTES <= (short_rows ? SHORT_WINDOW_BYTES : WINDOW_BYTES) &&
            (blocks >= symc_num_threads() || products < 8 * SERIAL_PRODUCTS);
+}
+
+/* The terms of outputs of phase (y, x); returns their number. */
+static int64_t list_terms(const lanes *z, int64_t y, int64_t x, int64_t *at, int64_t *weight_at)
+{
+    int64_t n = 0, row, col;
+    for (int64_t c = 0; c < z->channels; c++)
+        for (int64_t r = 0; r < z->rows.taps; r++) {
+            if (!tap_reads(&z->rows, y, r, &row))
+                continue;
+            for (int64_t s = 0; s < z->cols.taps; s++)
+                if (tap_reads(&z->cols, x, s, &col)) {
+                    at[n] = ((c * z->high + row - z->top) * z->wide + col - z->left) * VL;
+                    weight_at[n++] = c * z->weight_channel + r * z->cols.taps + s;
+                }
+        }
+    return n;
+}
+
+/* Pairs of a phase along an axis and a tap that it reads through. */
+static int64_t pairs_along(const axis *a)
+{
+    int64_t n = 0, at;
+    for (int64_t i = 0; i < a->down; i++)
+        for (int64_t t = 0; t < a->taps; t++)
+            n += tap_reads(a, i, t, &at);
+    return n;
 }
 
 static void locate_taps(lanes *z)
 {
-    int64_t *at = symc_scratch(SLOT_TABLE, z->depth * sizeof *at);
-    z->at = at;
-    for (int64_t c = 0; c < z->channels; c++)
-        for (int64_t r = 0; r < z->rows.taps; r++)
-            for (int64_t s = 0; s < z->cols.taps; s++) {
-                int64_t y = z->rows.base + r * z->rows.dil - z->top, x = z->cols.base + s * z->cols.dil - z->left;
-                *at++ = ((c * z->high + y) * z->wide + x) * VL;
-            }
+    int64_t most = z->channels * pairs_along(&z->rows) * pairs_along(&z->cols);
+    phase_terms *phases = symc_scratch(SLOT_TABLE, phases_of(z) * sizeof *phases + 2 * most * sizeof *z->at);
+    int64_t *at = (int64_t *)(phases + phases_of(z)), *weight_at = at + most;
+    z->at = at, z->weight_at = weight_at, z->phases = phases, z->terms = 0;
+    for (int64_t i = 0; i < phases_of(z); i++) {
+        int64_t count = list_terms(z, i / z->cols.down, i % z->cols.down, at + z->terms, weight_at + z->terms);
+        phases[i] = (phase_terms){z->terms, count};
+        z->terms += count;
+    }
 }
 
 static void turn_window(const lanes *z, int64_t block, real *window)
@@ -111,23 +156,21 @@ static void turn_window(const lanes *z, int64_t block, real *window)
 static void pack_filters(void *arg, int64_t begin, int64_t end)
 {
     const lanes *z = arg;
-    int64_t taps = z->rows.taps * z->cols.taps;
     for (int64_t b = begin; b < end; b++) {
         int64_t first = first_filter(z, b), last = first_filter(z, b + 1);
-        real *to = z->packed + first * z->depth;
-        for (int64_t c = 0; c < z->channels; c++)
-            for (int64_t t = 0; t < taps; t++)
-                for (int64_t f = first; f < last; f++)
-                    *to++ = z->weights[f * z->weight_filter + c * z->weight_channel + t];
+        real *to = z->packed + first * z->terms;
+        for (int64_t k = 0; k < z->terms; k++)
+            for (int64_t f = first; f < last; f++)
+                *to++ = z->weights[f * z->weight_filter + z->weight_at[k]];
     }
 }
 
 typedef void pixel_kernel(int64_t depth, const int64_t *at, const real *weights, const real *from, int64_t step,
-                          real *to, int64_t plane);
+                          real *to, int64_t apart, int64_t plane);
 
-/* A few neighbouring outputs of a few filters. */
+/* A few outputs, `apart` elements from one another, of a few filters. */
 INLINE void sum_pixels(int filters, int pixels, int64_t depth, const int64_t *at, const real *weights, const real *from,
-                       int64_t step, real *to, int64_t plane)
+                       int64_t step, real *to, int64_t apart, int64_t plane)
 {
     vec sum[MOST_FILTERS][PIXELS];
     UNROLL
@@ -153,15 +196,15 @@ INLINE void sum_pixels(int filters, int pixels, int64_t depth, const int64_t *at
     for (int f = 0; f < filters; f++) {
         UNROLL
         for (int i = 0; i < pixels; i++)
-            store(to + f * plane + i * VL, sum[f][i]);
+            store(to + f * plane + i * apart, sum[f][i]);
     }
 }
 
 #define PIXEL_KERNEL(FILTERS, COUNT)                                                                                \
     static void pixels_##FILTERS##_##COUNT(int64_t depth, const int64_t *at, const real *weights, const real *from, \
-                                           int64_t step, real *to, int64_t plane)                                   \
+                                           int64_t step, real *to, int64_t apart, int64_t plane)                    \
     {                                                                                                               \
-        sum_pixels(FILTERS, COUNT, depth, at, weights, from, step, to, plane);                                      \
+        sum_pixels(FILTERS, COUNT, depth, at, weights, from, step, to, apart, plane);                               \
     }
 #define PIXEL_KERNELS(FILTERS) PIXEL_KERNEL(FILTERS, 1) PIXEL_KERNEL(FILTERS, 2) PIXEL_KERNEL(FILTERS, 3)
 #define PIXEL_NAMES(FILTERS) {pixels_##FILTERS##_1, pixels_##FILTERS##_2, pixels_##FILTERS##_3}
@@ -178,21 +221,30 @@ static pixel_kernel *const pixel_kernels[MOST_FILTERS][PIXELS] = {
 #endif
 };
 
+/* The outputs of a row from column x on that have its phase, in pieces that differ by at most one. */
+static void sum_row(const lanes *z, const real *window, int64_t y, int64_t x, int64_t filters, const real *weights, real *to,
+                    int64_t plane)
+{
+    const phase_terms *t = &z->phases[y % z->rows.down * z->cols.down + x];
+    int64_t outputs = ceil_div(z->out_w - x, z->cols.down), pieces = ceil_div(outputs, PIXELS), apart = z->cols.down * VL;
+    const real *from = window + y / z->rows.down * z->rows.up * z->wide * VL;
+    for (int64_t i = 0; i < pieces; i++) {
+        int64_t first = i * outputs / pieces, some = (i + 1) * outputs / pieces - first;
+        pixel_kernels[filters - 1][some - 1](t->count, z->at + t->first, weights + t->first * filters,
+                                             from + first * z->cols.up * VL, z->cols.up * VL, to + first * apart, apart, plane);
+    }
+}
+
 /* Output rows [first, last) of a block of filters and of images. */
 static void run_band(const lanes *z, const real *window, real *pixels, int64_t block, int64_t filters, int64_t first,
                      int64_t last)
 {
     int64_t filter = first_filter(z, filters), count = first_filter(z, filters + 1) - filter;
-    int64_t plane = (last - first) * z->out_w, step = z->cols.up * VL;
-    const real *weights = z->packed + filter * z->depth;
-    real *to = pixels;
+    int64_t plane = (last - first) * z->out_w;
+    const real *weights = z->packed + filter * z->terms;
     for (int64_t y = first; y < last; y++)
-        for (int64_t x = 0; x < z->out_w; x += PIXELS) {
-            int64_t some = smaller(PIXELS, z->out_w - x);
-            const real *from = window + (y * z->rows.up * z->wide + x * z->cols.up) * VL;
-            pixel_kernels[count - 1][some - 1](z->depth, z->at, weights, from, step, to, plane * VL);
-            to += some * VL;
-        }
+        for (int64_t x = 0; x < smaller(z->cols.down, z->out_w); x++)
+            sum_row(z, window, y, x, count, weights, pixels + ((y - first) * z->out_w + x) * VL, plane * VL);
     int64_t images = block_images(z->v, block), all = z->out_h * z->out_w, at = first * z->out_w;
     int64_t row = block * VL * z->filters + filter;
     for (int64_t f = 0; f < count; f++)
@@ -220,9 +272,9 @@ static void run(lanes *z)
     find_window(z);
     locate_taps(z);
     z->band = larger(1, smaller(z->out_h, BAND_BYTES / (MOST_FILTERS * z->out_w * VEC_BYTES)));
-    z->packed = symc_scratch(SLOT_SHARED, z->filters * z->depth * sizeof(real));
-    symc_parallel(pack_filters, z, filter_blocks(z), larger(1, 16384 / (MOST_FILTERS * z->depth)));
-    int64_t products = z->out_h * z->out_w * z->filters * z->depth * VL;
+    z->packed = symc_scratch(SLOT_SHARED, z->filters * z->terms * sizeof(real));
+    symc_parallel(pack_filters, z, filter_blocks(z), larger(1, 16384 / larger(1, MOST_FILTERS * z->terms)));
+    int64_t products = z->out_h * z->out_w * z->filters * larger(1, z->depth / phases_of(z)) * VL;
     symc_parallel(run_images, z, image_blocks(z->v), larger(1, SERIAL_PRODUCTS / products));
 }
 
