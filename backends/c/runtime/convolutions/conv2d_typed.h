@@ -43,11 +43,18 @@ static void multiply_images(const conv2d *v, real *out, const real *in, const re
         multiply_pixels(v, out, in, weights, transpose);
         return;
     }
-    for (int64_t i = 0; i < v->groups; i++) {
-        void *bufs[3] = {out + i * rows * pixels, (real *)weights + i * filters * channels,
-                         (real *)in + i * k * pixels};
-        int64_t p[13] = {v->images, transpose, 0, rows, pixels, k, channels, pixels, pixels, 0, v->groups * k * pixels,
-                         v->groups * rows * pixels, 0};
+    /* The operands of a batch of products are equally far apart: either the images of a group, or the groups of an image. */
+    const int by_image = v->images < v->groups && v->groups >= 2 * symc_num_threads(); /* a product for each thread */
+    const int64_t of_image = v->groups * k * pixels, to_image = v->groups * rows * pixels;
+    for (int64_t i = 0; by_image && i < v->images; i++) {
+        void *bufs[3] = {out + i * to_image, (real *)weights, (real *)in + i * of_image};
+        int64_t p[13] = {v->groups, transpose, 0, rows, pixels, k, channels, pixels, pixels, filters * channels, k * pixels,
+                         rows * pixels, 0};
+        FN(symc_batched_product)(bufs, p, (symc_stored *const[]){NULL, NULL}, v->epilogue, i * v->groups * rows, rows);
+    }
+    for (int64_t i = 0; !by_image && i < v->groups; i++) {
+        void *bufs[3] = {out + i * rows * pixels, (real *)weights + i * filters * channels, (real *)in + i * k * pixels};
+        int64_t p[13] = {v->images, transpose, 0, rows, pixels, k, channels, pixels, pixels, 0, of_image, to_image, 0};
         FN(symc_batched_product)(bufs, p, (symc_stored *const[]){v->stored, NULL}, v->epilogue, i * rows, v->groups * rows);
     }
 }
