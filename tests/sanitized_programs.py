@@ -210,6 +210,7 @@ def convolutions():
     for size, pad, step, images, channels, filters, n in (
         (3, 1, 1, 2, 3, 5, 9), (3, 0, 1, 1, 1, 1, 5), (5, 2, 2, 3, 2, 17, 11), (1, 0, 1, 2, 5, 3, 7),
         (4, 0, 3, 1, 3, 4, 13), (3, 1, 1, 2, 24, 3, 19), (5, 2, 1, 1, 40, 2, 13), (3, 1, 1, 3, 20, 6, 7),
+        (3, 1, 2, 19, 40, 9, 8), (4, 2, 3, 16, 6, 5, 9), (1, 0, 1, 17, 20, 13, 1),
     ):  # fmt: skip
         y = T.nnet.conv2d(x, w, border_mode=pad, subsample=(step, step))
         f = symc.function([x, w], [y, *symc.grad((y * y).sum() / 2, [x, w])])
@@ -231,6 +232,22 @@ def convolutions_of_few_channels_with_strides():
             f = symc.function([x, w], T.nnet.conv2d(x, w, border_mode=pad, subsample=(step, step)))
             a, b = draw(2, channels, n, n - 2), draw(33, channels, size, size)
             yield f(a, b), correlated(a, b, pad, step)
+
+
+@program
+def convolutions_with_taps_far_apart():
+    """Rows of taps beside the images are left out; groups by strips of pixels, and side by side."""
+    x, w = T.tensor4("x"), T.tensor4("w")
+    y = T.nnet.relu(T.nnet.conv2d(x, w, border_mode=10, filter_dilation=(9, 9)))
+    a, b = draw(1, 17, 16, 18), draw(19, 17, 3, 2)
+    spread = np.zeros((19, 17, 19, 10), a.dtype)
+    spread[:, :, ::9, ::9] = b
+    yield symc.function([x, w], y)(a, b), np.maximum(correlated(a, spread, 10, 1), 0)
+    for groups, size, n in ((18, 5, 35), (9, 1, 12)):
+        f = symc.function([x, w], T.nnet.conv2d(x, w, border_mode=size // 2, num_groups=groups))
+        a, b = draw(1, 4 * groups, n, n), draw(6 * groups, 4, size, size)
+        pieces = zip(np.split(a, groups, 1), np.split(b, groups))
+        yield f(a, b), np.concatenate([correlated(v, u, size // 2, 1) for v, u in pieces], 1)
 
 
 @program

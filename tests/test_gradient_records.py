@@ -135,8 +135,8 @@ SMOOTH = {
 }  # fmt: skip
 
 STEPS = {
-    "and", "ceil", "eq", "floor", "floor_div", "ge", "gt", "invert", "isinf", "isnan", "le", "lt", "neq", "or",
-    "round_half_away_from_zero", "round_half_to_even", "sgn", "trunc", "xor",
+    "and", "ceil", "eq", "floor", "floor_div", "ge", "gt", "invert", "isinf", "isnan", "le", "left_shift", "lt", "neq",
+    "or", "right_shift", "round_half_away_from_zero", "round_half_to_even", "sgn", "trunc", "xor",
 }  # fmt: skip
 ELSEWHERE = {
     "cast", "switch",  # linear; tests/test_selection.py
@@ -202,7 +202,7 @@ def test_steps_have_a_gradient_of_zero(name):
         ew, name
     )
     x = T.dvector("x")
-    given = x > 0 if name in ("and", "or", "xor", "invert") else x
+    given = x > 0 if name in ("and", "or", "xor", "invert", "left_shift", "right_shift") else x
     y = T.cast(function(*[given] * len(function.operands)), "float64")
     found = symc.function([x], symc.grad(y.sum(), x), on_unused_input="ignore")([-1.5, 0.0, 2.0])
     np.testing.assert_array_equal(found, np.zeros(3))
