@@ -25,7 +25,7 @@ void FN(symc_forward_taps)(const conv2d *v, gather *g)
 }
 
 /* Of images of one pixel: out (images, rows) = in (images, k) times the weights (rows, k), or as they are. */
-static void multiply_pixels(const conv2d *v, real *out, const real *in, const real *weights, int transpose)
+static void multiply_dense(const conv2d *v, real *out, const real *in, const real *weights, int transpose)
 {
     int64_t rows = transpose ? v->channels : v->filters, k = transpose ? v->filters : v->channels;
     void *bufs[3] = {out, (real *)in, (real *)weights};
@@ -40,7 +40,7 @@ static void multiply_images(const conv2d *v, real *out, const real *in, const re
     int64_t filters = v->filters / v->groups, channels = v->channels / v->groups, pixels = v->in_h * v->in_w;
     int64_t rows = transpose ? channels : filters, k = transpose ? filters : channels;
     if (pixels == 1) {
-        multiply_pixels(v, out, in, weights, transpose);
+        multiply_dense(v, out, in, weights, transpose);
         return;
     }
     /* The operands of a batch of products are equally far apart: either the images of a group, or the groups of an image. */
