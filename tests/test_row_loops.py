@@ -11,10 +11,10 @@ import sympy
 import symc
 import symc.tensor as T
 from symc.compiler.lowering.row_forms import Access, row_form
-from symc.compiler.lowering.row_loops import is_inside, offset_in
+from symc.compiler.lowering.row_loops import by_rows, is_inside, offset_in
 from symc.graph import dims
 from symc.loops.expr import const, index, minimum, var
-from symc.loops.ir import Accumulate, Alloc, Call, For, Kernel, Let, Load, Loop, Program, Step, Store, walk
+from symc.loops.ir import Accumulate, Alloc, Buffer, Call, For, Kernel, Let, Load, Loop, Program, Ref, Step, Store, walk
 from symc.printing.stages import state_after
 from symc_backends.c.build import runtime
 
@@ -395,6 +395,20 @@ def test_what_lies_within_a_row():
     assert not is_inside(Access(1, 0, 3), 4, 6, step * t, n)  # its last three are in the next row
     assert not is_inside(Access(1, 0, 3), 3, 6, 1, n) and not is_inside(Access(1, -1, 3), 1, 6, 0, n)
     assert not is_inside(Access(1, None, None), 1, 6, 0, n)
+
+
+@pytest.mark.parametrize(("read", "independent"), [(5, True), (10, False)])
+def test_rows_are_equally_far_apart_in_all_steps(read, independent):
+    """Row r of a buffer in rows of ten is what rows 2 r and 2 r + 1 wrote of one in rows of five."""
+    n = dims.new_symbol("n")
+
+    def step(source: int, stride: int, to: int) -> Step:
+        inner = For("i", index(5), copied(O * stride + I, O * 5 + I), "simd")
+        return Step(kernel(For("o", N, (inner,), "parallel")), (Ref(source), Ref(to)), (n,))
+
+    buffers = [Buffer(name, "float32", (n, 10), "temp") for name in "abc"]
+    loop = Loop(dims.new_symbol("t"), 7, (step(0, 5, 1), step(1, read, 2)))
+    assert (by_rows(loop, buffers) is not None) == independent
 
 
 def test_steps_of_a_program_are_bound_to_their_rows():
