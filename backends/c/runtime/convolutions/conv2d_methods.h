@@ -12,6 +12,7 @@
 #include "image_lanes.h"
 #include "paired.h"
 #include "planes.h"
+#include "products/tile.h"
 #include "scatter.h"
 #include "strips.h"
 #include "winograd.h"
@@ -88,7 +89,7 @@ static method forward_method(const conv2d *v, const gather *g)
         return BY_IMAGES;
     if (symc_conv2d_preferred == ANY_METHOD && FN(symc_strips_suit)(g))
         return BY_STRIPS;
-    if (symc_conv2d_preferred == ANY_METHOD && stretches_save(g))
+    if (symc_conv2d_preferred == ANY_METHOD && useful_stretches(g).count)
         return BY_PANELS;
     return FN(symc_direct_suits)(v, 0) ? BY_BLOCKS : BY_PANELS;
 }
@@ -155,7 +156,7 @@ static method backward_method(const conv2d *v, const gather *g)
         return winograd_method(g);
     if (v->step_h * v->step_w > 1 && g->channels > 0 && filtering_suits_phases(v))
         return BY_WINOGRAD;
-    if (symc_conv2d_preferred == ANY_METHOD && v->step_h == 1 && v->step_w == 1 && stretches_save(g))
+    if (symc_conv2d_preferred == ANY_METHOD && v->step_h == 1 && v->step_w == 1 && useful_stretches(g).count)
         return BY_PANELS;
     if (FN(symc_direct_suits)(v, 1))
         return BY_BLOCKS;

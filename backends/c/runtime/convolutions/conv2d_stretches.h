@@ -52,18 +52,20 @@ static stretches find_stretches(const gather *g)
     return found;
 }
 
-static int stretches_save(const gather *g)
+/* The stretches that a convolution is divided into; none if that would not save much. */
+static stretches useful_stretches(const gather *g)
 {
     const int64_t few_filters = 2; /* are summed without packing */
     if (g->blocked || g->pool_h || g->filters <= few_filters || g->channels * g->taps_w <= 0 || g->taps_h < 2 ||
         g->taps_h > MOST_TAP_ROWS)
-        return 0;
+        return (stretches){0};
     stretches rows = find_stretches(g);
     int64_t products = 0;
     for (int i = 0; i < rows.count; i++)
         products += (rows.of[i].last - rows.of[i].first) * rows.of[i].taps;
-    return rows.count > 1 && g->out_h >= LEAST_ROWS * rows.count && g->out_w >= LEAST_COLS &&
-           6 * products <= 5 * g->out_h * g->taps_h;
+    const int saves = rows.count > 1 && g->out_h >= LEAST_ROWS * rows.count && g->out_w >= LEAST_COLS &&
+                      6 * products <= 5 * g->out_h * g->taps_h;
+    return saves ? rows : (stretches){0};
 }
 
 typedef struct {
@@ -104,11 +106,11 @@ static void conv_stretch(const gather *g, stretch rows)
 /* Products of packed panels, of stretches of rows where that saves much. */
 static void conv_panels(const gather *g)
 {
-    if (!stretches_save(g)) {
+    stretches rows = useful_stretches(g);
+    if (!rows.count) {
         FN(symc_gather_conv)(g);
         return;
     }
-    stretches rows = find_stretches(g);
     for (int i = 0; i < rows.count; i++)
         conv_stretch(g, rows.of[i]);
     finish_all(g->epilogue, 0, g->images * g->groups * g->filters, g->out_h * g->out_w);

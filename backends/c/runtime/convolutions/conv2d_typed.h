@@ -34,6 +34,11 @@ static void multiply_dense(const conv2d *v, real *out, const real *in, const rea
     finish_all(v->epilogue, 0, v->images * rows, 1);
 }
 
+/* So many matrices; elements from the operands of one to those of the next, and rows of the output. */
+typedef struct {
+    int64_t count, weights, in, out, rows;
+} distances;
+
 /* out (images, groups, rows, pixels) = op(weights of the group) in (images, groups, k, pixels) */
 static void multiply_images(const conv2d *v, real *out, const real *in, const real *weights, int transpose)
 {
@@ -43,19 +48,16 @@ static void multiply_images(const conv2d *v, real *out, const real *in, const re
         multiply_dense(v, out, in, weights, transpose);
         return;
     }
-    /* The operands of a batch of products are equally far apart: either the images of a group, or the groups of an image. */
-    const int by_image = v->images < v->groups && v->groups >= 2 * symc_num_threads(); /* a product for each thread */
-    const int64_t of_image = v->groups * k * pixels, to_image = v->groups * rows * pixels;
-    for (int64_t i = 0; by_image && i < v->images; i++) {
-        void *bufs[3] = {out + i * to_image, (real *)weights, (real *)in + i * of_image};
-        int64_t p[13] = {v->groups, transpose, 0, rows, pixels, k, channels, pixels, pixels, filters * channels, k * pixels,
-                         rows * pixels, 0};
-        FN(symc_batched_product)(bufs, p, (symc_stored *const[]){NULL, NULL}, v->epilogue, i * v->groups * rows, rows);
-    }
-    for (int64_t i = 0; !by_image && i < v->groups; i++) {
-        void *bufs[3] = {out + i * rows * pixels, (real *)weights + i * filters * channels, (real *)in + i * k * pixels};
-        int64_t p[13] = {v->images, transpose, 0, rows, pixels, k, channels, pixels, pixels, 0, of_image, to_image, 0};
-        FN(symc_batched_product)(bufs, p, (symc_stored *const[]){v->stored, NULL}, v->epilogue, i * rows, v->groups * rows);
+    /* The operands of a batch of products are equally far apart: either the images of a group, or, if there is one for each
+     * thread, the groups of an image. */
+    const distances images = {v->images, 0, v->groups * k * pixels, v->groups * rows * pixels, v->groups * rows};
+    const distances groups = {v->groups, filters * channels, k * pixels, rows * pixels, rows};
+    const int by_image = v->images < v->groups && v->groups >= 2 * symc_num_threads();
+    const distances outer = by_image ? images : groups, batch = by_image ? groups : images;
+    for (int64_t i = 0; i < outer.count; i++) {
+        void *bufs[3] = {out + i * outer.out, (real *)weights + i * outer.weights, (real *)in + i * outer.in};
+        int64_t p[13] = {batch.count, transpose, 0, rows, pixels, k, channels, pixels, pixels, batch.weights, batch.in, batch.out, 0};
+        FN(symc_batched_product)(bufs, p, (symc_stored *const[]){v->stored, NULL}, v->epilogue, i * outer.rows, batch.rows);
     }
 }
 

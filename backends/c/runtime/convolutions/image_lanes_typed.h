@@ -5,6 +5,7 @@
  * neighbouring pixels, or of channels, into vectors.
  */
 #include "image_lanes_weights.h"
+#include "image_lanes_window.h"
 
 /* ---- forward, and with respect to the images ---- */
 
