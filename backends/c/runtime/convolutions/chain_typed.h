@@ -66,7 +66,7 @@ static void run_before(const chain *c, const part *b, int64_t from, int64_t chan
         int64_t columns = smaller(FINISHED, count - j);
         for (int64_t i = j; i < smaller(j + columns, whole); i += TILE_COLS)
             FN(symc_tile)(channels, smaller(TILE_COLS, whole - i), k, weights, channels, in + i, all, held + i, step, 0,
-                          NULL, weights + channels * k);
+                          NULL, in_order(weights + channels * k));
         if (j + columns > whole) /* nothing may be read behind the images */
             FN(symc_unpacked_product)(channels, count - whole, k, m->weights + from * k, k, 1, in + whole, all, held + whole,
                                       step, 0);
@@ -128,7 +128,7 @@ static void run_after(const chain *c, const part *b, int64_t from, int64_t to, c
             plain_rows rest;
             FN(symc_tile)(rows, smaller(TILE_COLS, count - j), k, m->packed + row * m->v->channels + skipped * rows, rows,
                           held + j, padded(count), out + row * all + j, all, from > 0, rows_from(end, row, &rest),
-                          m->packed + (row + rows) * m->v->channels);
+                          in_order(m->packed + (row + rows) * m->v->channels));
         }
     if (last && !end)
         finish_columns(m->v->epilogue, b->image * filters, filters, first, count);

@@ -193,7 +193,7 @@ static void add_unit(const conv *v, const workspace *w, int64_t unit, int64_t gr
         for (int64_t i = 0; i < row_panels(v); i++) {
             int64_t row = panel_row(v, i), rows = panel_row(v, i + 1) - row;
             FN(symc_tile)(rows, cols, pixels, a + row * pixels, rows, b, TILE_COLS, sum + row * v->columns + column,
-                          v->columns, accumulate, NULL, a + (row + rows) * pixels);
+                          v->columns, accumulate, NULL, in_order(a + (row + rows) * pixels));
         }
     }
 }

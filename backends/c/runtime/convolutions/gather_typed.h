@@ -73,11 +73,11 @@ static void multiply_panel(const conv *v, const pixel_panel *p, int64_t rows, in
     if (p->direct) {
         real *to = out + p->run[0].out;
         int what = accumulate ? TILE_ADDS : v->streams && (uintptr_t)to % VEC_BYTES == 0 ? TILE_STREAMS : TILE_STORES;
-        FN(symc_tile)(rows, p->cols, k, a, rows, b, TILE_COLS, to, v->g.out_plane, what, end, a + rows * k);
+        FN(symc_tile)(rows, p->cols, k, a, rows, b, TILE_COLS, to, v->g.out_plane, what, end, in_order(a + rows * k));
         return;
     }
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
-    FN(symc_tile)(rows, p->cols > VL ? TILE_COLS : VL, k, a, rows, b, TILE_COLS, whole, TILE_COLS, 0, end, a + rows * k);
+    FN(symc_tile)(rows, p->cols > VL ? TILE_COLS : VL, k, a, rows, b, TILE_COLS, whole, TILE_COLS, 0, end, in_order(a + rows * k));
     scatter_tile(v, p, whole, rows, out, accumulate);
 }
 

@@ -184,7 +184,7 @@ static void add_rows(const scatter *z, const workspace *w, int64_t group, band p
             const real *a = z->packed + (group * z->filters + k0) * z->rows + row * k;
             for (int64_t j = 0; j < panels; j++) {
                 FN(symc_tile)(rows, list[j].cols > VL ? TILE_COLS : VL, k, a, rows, own + j * TILE_COLS * k, TILE_COLS,
-                              tile, TILE_COLS, 0, NULL, a + rows * k);
+                              tile, TILE_COLS, 0, NULL, in_order(a + rows * k));
                 add_tile(&list[j], tile, rows, z->row_at + row, dx);
             }
         }

@@ -126,7 +126,7 @@ INLINE void add_products(int64_t cols, int64_t tiles, const real *image, const r
 {
     for (int64_t row = 0; row < VL; row += ROWS)
         FN(symc_tile)(ROWS, cols, tiles, image + row, VL, gradient, TILE_COLS, sums + row * TILE_COLS, TILE_COLS,
-                      accumulate, NULL, image + row + tiles * VL);
+                      accumulate, NULL, in_order(image + row + tiles * VL));
 }
 
 /* The tiles of a unit that have a point: the first of their places, and how many there are. */

@@ -101,12 +101,12 @@ static region task_region(const product *g, int64_t task)
 }
 
 static void multiply_tile_at(const product *g, int64_t row, int64_t rows, int64_t col, int64_t k0, int64_t k,
-                             const real *a, const real *b, int64_t b_step, const plain_rows *end, const real *ahead)
+                             const real *a, const real *b, int64_t b_step, const plain_rows *end, fetches next)
 {
     const int what = g->accumulate || k0 > 0 ? TILE_ADDS : g->streams ? TILE_STREAMS : TILE_STORES;
     plain_rows of_tile;
     FN(symc_tile)(rows, smaller(TILE_COLS, g->cols - col), k, a, rows, b, b_step, g->c + row * g->ldc + col, g->ldc, what,
-                  columns_from(end, col, &of_tile), ahead);
+                  columns_from(end, col, &of_tile), next);
 }
 
 /* Whether panel j of B is read in place: packing does not pay for so few rows. */
@@ -124,20 +124,36 @@ static void finish_panels(const product *g, int64_t row, int64_t rows, int64_t f
 /* From a panel of a thread's block of B to the next. Panels of a power of two would share the sets of the caches. */
 INLINE int64_t panel_step(int64_t k) { return (k + 1) * TILE_COLS; }
 
+/* What tile `j` of a panel of A fetches of the one that is packed next, which begins at `row`: a row, or a line of each of its
+ * columns. If that is nothing, `other`. */
+INLINE fetches part_of_panel(const product *g, int64_t row, int64_t k0, int64_t j, const real *other)
+{
+    const int64_t lines = g->trans_a ? LINE_ELEMENTS : 1, first = row + j * lines;
+    if (j * lines >= TILE_ROWS || first >= g->rows || k0 >= g->k)
+        return in_order(other);
+    return g->trans_a ? (fetches){g->a + k0 * g->lda + first, g->lda} : (fetches){g->a + first * g->lda + k0, 1};
+}
+
+/* Packs the panels of B of a region. Whole ones are packed row by row: each row is one stretch of memory. */
+static void pack_columns(const product *g, region part, int64_t k0, int64_t k, real *own)
+{
+    int64_t j = part.first_col, whole = smaller(part.last_col, g->cols / TILE_COLS) - j;
+    if (!g->trans_b && g->rows > IN_PLACE_ROWS && whole > 0) {
+        FN(symc_pack_panels)(own, panel_step(k), g->b + k0 * g->ldb + j * TILE_COLS, g->ldb, k, whole);
+        j += whole;
+    }
+    for (; j < part.last_col; j++)
+        if (!reads_in_place(g, j))
+            pack_b_panel(g, own + (j - part.first_col) * panel_step(k), j * TILE_COLS,
+                         smaller(TILE_COLS, g->cols - j * TILE_COLS), k0, k);
+}
+
 /* One k block of a region, cut into columns: packs the panels of B, then multiplies each panel of A by all of them. */
 static void multiply_columns(const product *g, region part, int64_t k0, int64_t k, real *own, real *near)
 {
     const int last = k0 + k == g->k;
     plain_rows own_end;
-    int64_t whole = 0; /* panels that are packed row by row: each row is one stretch of memory */
-    if (!g->trans_b && g->rows > IN_PLACE_ROWS)
-        whole = smaller(part.last_col, g->cols / TILE_COLS) - part.first_col;
-    if (whole > 0)
-        FN(symc_pack_panels)(own, panel_step(k), g->b + k0 * g->ldb + part.first_col * TILE_COLS, g->ldb, k, whole);
-    for (int64_t j = part.first_col + larger(whole, 0); j < part.last_col; j++)
-        if (!reads_in_place(g, j))
-            pack_b_panel(g, own + (j - part.first_col) * panel_step(k), j * TILE_COLS,
-                         smaller(TILE_COLS, g->cols - j * TILE_COLS), k0, k);
+    pack_columns(g, part, k0, k, own);
     for (int64_t i = part.first_row; i < part.last_row; i++) {
         int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
         const real *a = near;
@@ -145,12 +161,16 @@ static void multiply_columns(const product *g, region part, int64_t k0, int64_t 
             a = g->shared + packed_at(row, k0, k, g->rows);
         else
             pack_a_panel(g, near, row, rows, k0, k);
+        /* The panel that follows the last one is the first one, of the terms that follow. */
+        const int ends = i + 1 == part.last_row;
+        const int64_t next_row = ends ? panel_row(g->rows, part.first_row) : row + rows, next_k = ends ? k0 + k : k0;
         const plain_rows *end = last ? plain_ends_of(g->epilogue, g->first_row + row, rows, g->ldc, &own_end) : NULL;
         for (int64_t j = part.first_col; j < part.last_col; j++) {
             int in_place = reads_in_place(g, j);
             const real *b = in_place ? g->b + k0 * g->ldb + j * TILE_COLS : own + (j - part.first_col) * panel_step(k);
             multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, a, b, in_place ? g->ldb : TILE_COLS, end,
-                             g->shared ? a + rows * k : b + panel_step(k));
+                             g->shared ? in_order(a + rows * k)
+                                       : part_of_panel(g, next_row, next_k, j - part.first_col, b + panel_step(k)));
         }
         if (last && !end)
             finish_panels(g, row, rows, part.first_col, part.last_col);
@@ -176,7 +196,7 @@ static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, 
             /* The panel of B that follows: the first tiles fetch a part each. */
             multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, own + (row - first) * k, b, TILE_COLS,
                              rows_from(end, row - first, &rest),
-                             b + TILE_COLS * k + smaller(i - part.first_row, TILE_COLS / VL - 1) * VL * k);
+                             in_order(b + TILE_COLS * k + smaller(i - part.first_row, TILE_COLS / VL - 1) * VL * k));
         }
         if (last && !end)
             finish_panels(g, first, behind - first, j, j + 1);

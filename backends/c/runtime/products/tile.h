@@ -30,12 +30,19 @@ enum { TILE_STORES, TILE_ADDS, TILE_STREAMS };
 /* The terms of sums that are stored past the caches: shorter ones are made faster than memory takes them. */
 enum { LEAST_STREAMED = 25 };
 
+/* What is fetched to the second level cache while a tile is multiplied: a line with each of its steps, so many elements apart. */
+typedef struct {
+    const real *from;
+    int64_t apart;
+} fetches;
+
+INLINE fetches in_order(const real *from) { return (fetches){from, VL}; }
+
 /* C (rows, cols) = (adds ? C : 0) + A B, with A[r, k] at a[k * a_step + r] and B[k, j] at b[k * b_step + j].
  * cols <= TILE_COLS; b must be readable over ceil(cols / VL) whole vectors. The sums are finished unless `end` is NULL, by
- * terms that begin with those of the first row and column.
- * What is used next is fetched meanwhile: k vectors from `ahead` on. */
+ * terms that begin with those of the first row and column. What is used next is fetched meanwhile. */
 HIDDEN void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b,
-                          int64_t b_step, real *c, int64_t ldc, int what, const plain_rows *end, const real *ahead);
+                          int64_t b_step, real *c, int64_t ldc, int what, const plain_rows *end, fetches next);
 
 /* Adds the products of `rows` elements of A, `a_step` apart, and up to two vectors of B. */
 INLINE void add_row_products(int rows, int vecs, const real *a, int64_t a_step, const real *b, vec sum[TILE_ROWS][2])
@@ -57,7 +64,7 @@ typedef struct {
     int64_t a, b;
 } block_step;
 
-/* What is fetched to the second level cache while a tile is multiplied, [next, last): so many lines of memory with each step.
+/* The same of tiles that take more from memory, [next, last): so many lines with each step.
  * Shared evenly among the tiles that precede its use: memory beyond the cache does not answer as fast as one tile asks. */
 typedef struct {
     const real *next, *last;

@@ -7,8 +7,10 @@
 
 enum { ROWS_AHEAD = 4 };
 
+/* What is fetched, in two arguments: two words that were stored apart are not read as one vector until they are in the first
+ * level cache, behind everything that the tile before has stored. */
 typedef void tile_kernel(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
-                         int what, const plain_rows *end, const real *ahead);
+                         int what, const plain_rows *end, const real *ahead, int64_t ahead_step);
 
 INLINE void put(real *to, vec v, int what)
 {
@@ -19,7 +21,7 @@ INLINE void put(real *to, vec v, int what)
 }
 
 INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
-                          real *c, int64_t ldc, int what, const plain_rows *end, const real *ahead)
+                          real *c, int64_t ldc, int what, const plain_rows *end, const real *ahead, int64_t ahead_step)
 {
     vec sum[TILE_ROWS][2];
     UNROLL
@@ -28,7 +30,7 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
         for (int v = 0; v < vecs; v++)
             sum[r][v] = (vec){0};
     }
-    for (; k > 0; k--, ahead += VL) {
+    for (; k > 0; k--, ahead += ahead_step) {
         __builtin_prefetch(ahead, 0, 2);
         add_row_products(rows, vecs, a, 1, b, sum);
         a += a_step;
@@ -71,9 +73,9 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
 #define KERNEL(ROWS, VECS)                                                                                          \
     static void kernel_##ROWS##_##VECS(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,     \
                                        real *c, int64_t ldc, int what, const plain_rows *end,                       \
-                                       const real *ahead)                                                           \
+                                       const real *ahead, int64_t ahead_step)                                       \
     {                                                                                                               \
-        multiply_tile(ROWS, VECS, k, a, a_step, b, b_step, c, ldc, what, end, ahead);                               \
+        multiply_tile(ROWS, VECS, k, a, a_step, b, b_step, c, ldc, what, end, ahead, ahead_step);                   \
     }
 #define KERNELS(ROWS) KERNEL(ROWS, 1) KERNEL(ROWS, 2)
 #define KERNEL_PAIR(ROWS) {kernel_##ROWS##_1, kernel_##ROWS##_2}
@@ -207,20 +209,22 @@ INLINE void fetch_tile(int64_t rows, const real *c, int64_t ldc, int64_t last_ve
 }
 
 void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
-                   real *c, int64_t ldc, int what, const plain_rows *end, const real *ahead)
+                   real *c, int64_t ldc, int what, const plain_rows *end, fetches next)
 {
+    const real *ahead = next.from;
+    const int64_t ahead_step = next.apart;
     int wide = cols > VL;
     if (what == TILE_ADDS || (what == TILE_STORES && VL < LINE_ELEMENTS))
         fetch_tile(rows, c, ldc, wide * VL);
     tile_kernel *kernel = kernels[rows][wide];
     if (cols == VL * (1 + wide)) {
-        kernel(k, a, a_step, b, b_step, c, ldc, what, end, ahead);
+        kernel(k, a, a_step, b, b_step, c, ldc, what, end, ahead, ahead_step);
         return;
     }
 #if FEW_COLS
     if (are_few(rows, cols - wide * VL, k)) {
         if (wide)
-            kernels[rows][0](k, a, a_step, b, b_step, c, ldc, what, end, ahead);
+            kernels[rows][0](k, a, a_step, b, b_step, c, ldc, what, end, ahead, ahead_step);
         plain_rows rest;
         multiply_few(rows, cols - wide * VL, k, a, a_step, b + wide * VL, b_step, c + wide * VL, ldc, what == TILE_ADDS,
                      columns_from(end, wide * VL, &rest));
@@ -228,7 +232,7 @@ void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t
     }
 #endif
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
-    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0, NULL, ahead);
+    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0, NULL, ahead, ahead_step);
     const lane_mask all = first_lanes(VL), last = first_lanes(cols - wide * VL);
     for (int64_t r = 0; r < rows; r++, c += ldc)
         for (int v = 0; v <= wide; v++) { /* terms are not readable over whole vectors */
