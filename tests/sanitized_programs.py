@@ -491,12 +491,13 @@ def loops_in_one_kernel():
 def rows_of_a_large_table():
     """Some rows are fetched while others are added: the last positions end their buffer, and the last row the table."""
     t, i = T.matrix("t"), T.lmatrix("i")
-    f = symc.function([t, i], [t[i].sum(1), t[i].max(1)])
+    f = symc.function([t, i], [t[i].sum(1), t[i].max(1), t[i[0]]])
     table = draw(4000, 70)
     for bags, count in ((1, 1), (3, 8), (2, 37), (5, 70)):
         places = rng.integers(-4000, 4000, (bags, count))
-        places[-1, -1] = 3999
-        yield from zip(f(table, places), (table[places].astype("float64").sum(1), table[places].max(1)))
+        places[-1, -1] = places[0, -1] = 3999
+        expected = table[places].astype("float64").sum(1), table[places].max(1), table[places[0]]
+        yield from zip(f(table, places), expected)
 
 
 @program

@@ -113,3 +113,41 @@ def test_values_of_no_axis_are_stored_without_rows(shape) -> None:
         got = f(0.3, np.ones((rows, 40)))
         np.testing.assert_allclose(got[0], np.exp(0.3), rtol=1e-12)
         np.testing.assert_allclose(got[3], rows * 40 * np.log(np.e + np.exp(0.3)), rtol=1e-12)
+
+
+def _both_ways(form):
+    """Sums of a square matrix over its rows and over its columns, added element by element."""
+    m, s, p = T.matrix("m"), T.vector("s"), T.matrix("p")
+    if form == "matrix":
+        return [m], m.sum(0) - m.sum(1) + m.max(0) * m.min(1)
+    if form == "ranking":
+        hinge = T.maximum(0, 1 - (s[:, None] - s[None, :])) * m
+        return [m, s], T.grad(hinge.sum(), s)
+    if form == "laplacian":
+        return [m, s], T.grad((T.sqr(s[:, None] - s[None, :]) * m).sum(), s)
+    far = T.sqrt(T.sqr(p[:, None, :] - p[None, :, :]).sum(2) + 1)
+    return [p], T.grad((1 / far).sum(), p)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 17, 40, 100, 301])
+@pytest.mark.parametrize("form", ["matrix", "ranking", "laplacian", "points"])
+def test_sums_in_two_orders_of_one_matrix(form, size, isa) -> None:
+    """Each sum reads memory in its order: none of them steps through columns for the other's rows."""
+    inputs, result = _both_ways(form)
+    if form == "matrix" and size == 0:
+        pytest.skip("no largest element")
+    rng = np.random.default_rng(size)
+    shapes = {"m": (size, size), "s": (size,), "p": (size, 3)}
+    given = [rng.standard_normal(shapes[v.name]).astype("float32") for v in inputs]
+    with symc.config.change(isa=isa):
+        f = symc.function(inputs, result)
+    wide = dict(zip(inputs, [v.astype("float64") for v in given]))
+    (expected,) = evaluate([result], wide)
+    np.testing.assert_allclose(f(*given), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_sums_in_two_orders_are_not_one_loop() -> None:
+    m = T.matrix("m")
+    f = symc.function([m], m.sum(0) - m.sum(1), device="c")
+    text = symc.printing.debugprint(f, stage="loops", file="str")
+    assert text.count("\nkernel ") >= 2

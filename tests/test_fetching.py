@@ -66,3 +66,32 @@ def test_each_vector_fetches_what_it_reads():
         pytest.skip("rows are read one by one")
     loops = [k for k, line in enumerate(lines) if "__builtin_prefetch" in line and "VM_LANES <=" in lines[k - 1]]
     assert loops and not any("near_ = total_" in line for line in lines)  # eight rows at once follow each other
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize(
+    "shape, count", [((5000, 70), 1), ((5000, 64), 333), ((900, 1201), 50), ((200, 9000), 7), ((3, 5), 0)]
+)
+def test_rows_that_are_gathered(shape, count, declared, rng, isa):
+    """Rows of later iterations are fetched, up to the last of each thread's; positions may count from the end."""
+    table = rng.standard_normal(shape).astype("float32")
+    at = rng.integers(-shape[0], shape[0], count).astype("int32" if count % 2 else "int64")
+    kinds = [T.TensorType(str(v.dtype), v.shape if declared else (None,) * v.ndim) for v in (table, at)]
+    t, i = (kind(name) for kind, name in zip(kinds, "ti"))
+    with symc.config.change(isa=isa):
+        f = symc.function([t, i], [t[i], T.tanh(t[i] * 2) + t[abs(i) // 2], t[i + 0].astype("float64")])
+    plain, costly, wide = f(table, at)
+    np.testing.assert_array_equal(plain, table[at])
+    np.testing.assert_allclose(costly, np.tanh(2 * table[at]) + table[abs(at) // 2], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(wide, table[at].astype("float64"))
+    if count:
+        with pytest.raises(IndexError):
+            f(table, np.full_like(at, shape[0]))
+
+
+def test_gathered_rows_are_fetched_while_others_are_stored():
+    t, i = T.matrix("t"), T.lvector("i")
+    text = debugprint(symc.function([t, i], t[i]), stage="c", file="str")
+    if symc.config.isa == "scalar":
+        pytest.skip("rows are read one by one")
+    assert "__builtin_prefetch" in text and "if (ahead_ >= end_)" in text

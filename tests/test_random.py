@@ -93,6 +93,19 @@ def test_binomial_of_several_trials() -> None:
     assert m.max() <= 6
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_binomial_compares_with_any_probability(dtype: str) -> None:
+    """The random number and the probability may be scaled, but which of them is less must not change."""
+    tiny = np.finfo(dtype).smallest_subnormal
+    special = [0, 1, -1, 0.5, np.nan, np.inf, -np.inf, tiny, -tiny, np.finfo(dtype).max, 2.0**-24, 1 - 2.0**-24, 1e-7]
+    p = np.array([*special, *np.linspace(0, 1, 500)], dtype)
+    u = symc.function([], RandomStreams(5).uniform(p.shape, dtype=dtype))()
+    v = T.vector(dtype=dtype)
+    for argument, value in ((v, p), (v[0], p[3:4])):
+        drawn = RandomStreams(5).binomial(p.shape, p=argument, dtype="int8")
+        assert np.array_equal(symc.function([v], drawn)(value), u < (p if argument is v else p[3]))
+
+
 def test_binomial_with_probabilities_for_each_element() -> None:
     p = np.linspace(0, 1, 50).astype("float32")
     m = symc.function([], RandomStreams(5).binomial((4000, 50), p=p))()
@@ -207,6 +220,14 @@ def test_a_dropout_mask_is_never_stored() -> None:
     np.testing.assert_allclose(
         dx, np.where(kept, 2 * (2 * np.tanh(2.0) * (1 - np.tanh(2.0) ** 2)), 0) + direct, rtol=2e-4
     )
+
+
+def test_the_state_is_read_before_the_loop() -> None:
+    """One element for all iterations is loaded outside: results in the loop might overlap it, as far as C can tell."""
+    f = symc.function([], RandomStreams(3).uniform((1000,)))
+    kernel = symc.printing.debugprint(f, stage="loops", file="str").split("kernel K0 ")[1].split("kernel")[0]
+    before, inside = kernel.split("for i < 1000:")
+    assert "b0[0]" in before and "b0[1]" in before and "b0[" not in inside
 
 
 def test_the_lowering_asks_to_be_recomputed() -> None:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from symc.loops.expr import Expr, call, coefficient, index, names_in, substituted, var
+from symc.loops.expr import ONE, Expr, call, coefficient, index, maximum, names_in, substituted, var
 from symc.loops.ir import For, Let, Load, Statement
 from symc_backends.c.dialect import CTYPE, LANES
 
-__all__ = ["fetched_rows"]
+__all__ = ["fetched_rows", "with_later_rows"]
 
 LEAST = 256
 """The bytes of a row from which on it is fetched."""
@@ -25,6 +25,8 @@ CACHED = 1 << 20
 """The bytes of a table that a cache may hold."""
 LINE = 64
 """The bytes of a cache line."""
+DISTANCE = 2048
+"""The elements between what is read of a row and what is fetched, in whole rows: 4 to 16 KB are equally fast."""
 BEYOND = "/* beyond */"
 """What happens to a row whose position is beyond its buffer."""
 
@@ -66,17 +68,19 @@ class Fetched(NamedTuple):
         return found + [f"if ({LANES} > {step}) {line.format(f'{at} + {step}')}" for line, step in wide]
 
 
-def fetched_rows(loop: For, ahead: Expr, rows: int, sizes: Mapping[str, Expr], scalar: Scalar) -> Fetched | None:
+def fetched_rows(
+    loop: For, ahead: Expr, rows: int, sizes: Mapping[str, Expr], scalar: Scalar, end: str = ""
+) -> Fetched | None:
     """The rows of iterations ``ahead``, which depend on ``k_`` < ``rows``; None if there are none to be fetched.
 
     The loop loads positions, then elements from there on along an inner loop. ``sizes`` are those of buffers: positions
-    may be those of the next run of the loop, but not beyond their buffer.
+    may be those of the next run of the loop, but not beyond their buffer; with an ``end``, they are those before it.
     """
     *before, inner = loop.body
     if not isinstance(inner, For):
         return None
     names = {loop.index: var("ahead_")}
-    found = _positions(before, names, sizes, scalar)
+    found = _positions(before, names, None if end else sizes, scalar)
     if found is None:
         return None
     positions, lines = found
@@ -95,35 +99,57 @@ def fetched_rows(loop: For, ahead: Expr, rows: int, sizes: Mapping[str, Expr], s
         found_at.append(f"row{number}_[k_] = {s.buffer} + {start};")
         fetches += [(f"__builtin_prefetch(row{number}_[{k}] + {{}});", np.dtype(s.dtype).itemsize) for k in range(rows)]
     none = " ".join(f"row{number}_[k_] = {s.buffer};" for number, s in enumerate(starts.values()))
+    lines = [f"if (ahead_ >= {end}) {BEYOND}", *lines] if end else lines
     lines = [line.replace(BEYOND, f"{{ {none} continue; }}") for line in lines]
     head = f"for (int64_t k_ = 0; k_ < {rows}; k_++) {{ const int64_t ahead_ = {scalar(ahead)};"
     condition = "" if "" in tables.values() else " || ".join(dict.fromkeys(tables.values()))
     return Fetched(condition, [*declared, head, *lines, *found_at, "}"], fetches)
 
 
+def with_later_rows(loop: For, end: str, reading: list[str], sizes: Mapping[str, Expr], scalar: Scalar) -> list[str]:
+    """C for the body of a loop, which fetches the rows of later iterations, before ``end``.
+
+    ``reading`` is the body without that, whose last statement is a loop over whole rows if there are such rows.
+    """
+    *before, lanes = loop.body
+    if not isinstance(lanes, For) or lanes.kind != "simd":
+        return reading
+    if not names_in(lanes.extent).isdisjoint({loop.index, *(s.name for s in before if isinstance(s, (Let, Load)))}):
+        return reading
+    distance = maximum(call("floordiv", index(DISTANCE), maximum(lanes.extent, ONE)), ONE)
+    found = fetched_rows(loop, var(loop.index) + distance, 1, sizes, scalar, end)
+    return reading if found is None else found.beside(reading, lanes.index)
+
+
 def _positions(
-    before: Sequence[Statement], names: dict[str, Expr], sizes: Mapping[str, Expr], scalar: Scalar
+    before: Sequence[Statement], names: dict[str, Expr], sizes: Mapping[str, Expr] | None, scalar: Scalar
 ) -> tuple[set[str], list[str]] | None:
     """The names of positions that are loaded for each row, and C that defines them for the row ``ahead_``.
 
-    ``names`` gets the names that they have there. None if a load might be beyond its buffer.
+    ``names`` gets the names that they have there. None if a load might be beyond its buffer; without ``sizes``, all are
+    before the end of theirs.
     """
     positions: set[str] = set()
+    differing = set(names)
     lines = []
     for s in before:
         if not isinstance(s, (Let, Load)):
             return None
         e = s.index if isinstance(s, Load) else s.value
-        if names.keys().isdisjoint(names_in(e)):
-            continue
         text = scalar(substituted(e, names))
+        differs = not differing.isdisjoint(names_in(e))
         if isinstance(s, Load):
-            if s.buffer not in sizes or not positions.isdisjoint(names_in(e)):
+            if differs and not positions.isdisjoint(names_in(e)):
                 return None
-            lines.append(f"if ((uint64_t)({text}) >= (uint64_t)({scalar(sizes[s.buffer])})) {BEYOND}")
+            if differs and sizes is not None:
+                if s.buffer not in sizes:
+                    return None
+                lines.append(f"if ((uint64_t)({text}) >= (uint64_t)({scalar(sizes[s.buffer])})) {BEYOND}")
             text = f"{s.buffer}[{text}]"
-        if isinstance(s, Load) or not positions.isdisjoint(names_in(e)):
-            positions.add(s.name)
+        if differs:
+            differing.add(s.name)
+            if isinstance(s, Load) or not positions.isdisjoint(names_in(e)):
+                positions.add(s.name)
         dtype = s.dtype if isinstance(s, Load) else e.dtype
         lines.append(f"const {CTYPE[dtype]} {s.name}_ahead = {text};")
         names[s.name] = var(f"{s.name}_ahead", dtype)

@@ -12,6 +12,7 @@ from symc_backends.c.ahead import is_large, rows_ahead
 from symc_backends.c.blocks import emit_blocks
 from symc_backends.c.bursts import SHORT, emit_bursts, is_reduction, scattered_loads
 from symc_backends.c.dialect import CTYPE, C
+from symc_backends.c.fetching import with_later_rows
 from symc_backends.c.jam import emit_jammed
 from symc_backends.c.narrow import LARGEST, NarrowLoads
 from symc_backends.c.next_tile import next_tiles
@@ -307,6 +308,7 @@ class KernelText:
         if tiles is not None:
             self.first |= {id(tiles.tiles): tiles.found, id(tiles.rows): tiles.fetched}
         body = self.block(digits.body, [*seen, *digits.counted])
+        body = body if self.without_vectors else with_later_rows(s, end, body, self.sizes, C.scalar)
         lines = [*distances, *digits.before, head, *self.first.get(id(s), ()), *body, *digits.after, "}"]
         return ["{", *lines, "}"] if digits.before else lines
 

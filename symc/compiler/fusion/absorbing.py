@@ -99,7 +99,7 @@ def axis_map(
         return None
     mapping.update(zip(missing, free))
     if target.inner is not None:
-        if tuple(free) != target.inner:
+        if tuple(free) != target.inner or not _same_order(source, target, mapping):
             return None
         if read_along_rows(target, source.stored, stored) and not target.worth_rows(target.outer, target.inner):
             return None
@@ -138,7 +138,16 @@ def same_rows(source: FusionGroup, target: FusionGroup, mapping: dict[int, int],
     inner = tuple(mapping[a] for a in source.inner)
     if not inner or not (source.worth_rows(source.outer, source.inner) or _one_pass(source, target, stored)):
         return False
-    return iteration_maps_fit(target, set(inner)) if target.inner is None else target.inner == inner
+    if target.inner is None:
+        return iteration_maps_fit(target, set(inner))
+    return target.inner == inner and _same_order(source, target, mapping)
+
+
+def _same_order(source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> bool:
+    """Whether both groups, which have rows, read memory in the same order of axes, where columns may be lanes."""
+    if not target.machine.any_rows or not source.order or not target.order:
+        return True
+    return [mapping[a] for a in source.order] == [a for a in target.order if a in mapping.values()]
 
 
 def _one_pass(source: FusionGroup, target: FusionGroup, stored: set[Variable]) -> bool:

@@ -257,6 +257,8 @@ def _reduction_iteration_map(group: FusionGroup, node: Apply, iteration_map: Ite
         group.axes.extend(reduced)
     outer, inner = iter(iteration_map), iter(free)
     found = tuple(next(inner) if k in node.op["axes"] else next(outer) for k in range(x.ndim))
+    if group.inner is not None and group.machine.any_rows and group.order != tuple(a for a in found if a is not None):
+        return None  # it would read in another order than memory what the others read in that order, and vice versa
     if group.inner is None:
         group.inner = tuple(free)
         group.order = tuple(a for a in found if a is not None)

@@ -197,7 +197,9 @@ class Nest(GroupIteration):
             if is_dim(source) or not source.ndim:
                 return self.value(source, ())
             self.k.reads_anywhere(source)
-            return self.load(home, source, self.k.flat(source.type.shape if k else shape, at))
+            outside = all(e.op == "const" for e in at)  # one element for all iterations
+            level = self.home(()) if outside else home
+            return self.load(level, source, self.k.flat(source.type.shape if k else shape, at))
 
         more = () if lower.tail is None else (self.k.size(step),)
         return lower.element(node, position, read, self.k.size, *more)

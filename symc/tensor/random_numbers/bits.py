@@ -40,6 +40,9 @@ ORDER = (1, 3, 0, 2)
 LANES = 16
 """The distance between elements that use the same block: a power of two, and a multiple of the lanes of any vector."""
 
+DIGITS = {"float32": 24, "float64": 53}
+"""The number of random bits of a number in [0, 1)."""
+
 Words = tuple[Expr, Expr, Expr, Expr]
 
 
@@ -78,9 +81,19 @@ def philox_numpy(position: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
 
 def _unit(words: Sequence[Expr], dtype: str) -> Expr:
     """A number in [0, 1) with as many random bits as the dtype has, 24 or 53."""
+    return _whole(words, dtype) * 2.0 ** -DIGITS[dtype]
+
+
+def _whole(words: Sequence[Expr], dtype: str) -> Expr:
+    """A whole number with as many random bits as the dtype has."""
     if dtype == "float32":
-        return cast(words[0] >> 8, dtype) * 2.0**-24
-    return (cast(words[0] >> 5, dtype) * 2.0**26 + cast(words[1] >> 6, dtype)) * 2.0**-53
+        return cast(words[0] >> 8, dtype)
+    return cast(words[0] >> 5, dtype) * 2.0**26 + cast(words[1] >> 6, dtype)
+
+
+def _bernoulli(words: Sequence[Expr], dtype: str, p: Expr) -> Expr:
+    """Whether a number in [0, 1) is less than ``p``, which is scaled instead of the number: once for all elements."""
+    return cast(call("lt", _whole(words, p.dtype), p * 2.0 ** DIGITS[p.dtype]), dtype)
 
 
 def _positive_unit(words: Sequence[Expr], dtype: str) -> Expr:
@@ -113,7 +126,7 @@ def _integer(words: Sequence[Expr], dtype: str, low: Expr, high: Expr) -> Expr:
 KINDS: dict[str, Callable[..., Expr]] = {
     "uniform": lambda words, dtype, low, high: low + _unit(words, dtype) * (high - low),
     "normal": _normal,
-    "bernoulli": lambda words, dtype, p, _: cast(call("lt", _unit(words, p.dtype), p), dtype),
+    "bernoulli": lambda words, dtype, p, _: _bernoulli(words, dtype, p),
     "integers": _integer,
     "signed": lambda words, dtype, *_: _signed(words, dtype),
     "bits": lambda words, dtype, *_: words[0],
@@ -175,7 +188,9 @@ def _element(node: Apply, at: tuple[Expr, ...], read: Callable[..., Expr], size:
     kind, dtype = node.op["kind"], node.op["dtype"]
     each = _words_per_number(kind, dtype, node.inputs[1].dtype)
     sharers = 4 // each
-    block = position if sharers == 1 else (position >> _bits(LANES * sharers)) * LANES + (position & (LANES - 1))
+    block = (
+        position if sharers == 1 else ((position >> _bits(LANES * sharers)) << _bits(LANES)) + (position & (LANES - 1))
+    )
     counter = [cast(block, "uint32"), cast(block >> 32, "uint32"), cast(number, "uint32"), cast(number >> 32, "uint32")]
     words = philox(counter, [cast(key, "uint32"), cast(key >> 32, "uint32")])
     ordered = [words[k] for k in ORDER]

@@ -123,9 +123,10 @@ VM_INLINE v_u32 vx_mulhi_u32(v_u32 a, v_u32 b) {
     typedef int32_t half __attribute__((vector_size(64)));
     typedef long long whole __attribute__((vector_size(64)));
     typedef uint64_t wide __attribute__((vector_size(64)));
+    typedef float floats __attribute__((vector_size(64)));
     wide even = (wide)__builtin_ia32_pmuludq512_mask((half)a, (half)b, (whole){0}, (uint8_t)-1);
     wide odd = (wide)__builtin_ia32_pmuludq512_mask((half)((wide)a >> 32), (half)((wide)b >> 32), (whole){0}, (uint8_t)-1);
-    return (v_u32)((even >> 32) | (odd & 0xFFFFFFFF00000000ul));
+    return (v_u32)__builtin_ia32_movshdup512_mask((floats)even, (floats)odd, 0x5555);
 }
 #elif defined(__AVX2__) && defined(__GNUC__) && !defined(__clang__)
 VM_INLINE v_u32 vx_mulhi_u32(v_u32 a, v_u32 b) {
@@ -133,7 +134,7 @@ VM_INLINE v_u32 vx_mulhi_u32(v_u32 a, v_u32 b) {
     typedef uint64_t wide __attribute__((vector_size(32)));
     wide even = (wide)__builtin_ia32_pmuludq256((half)a, (half)b);
     wide odd = (wide)__builtin_ia32_pmuludq256((half)((wide)a >> 32), (half)((wide)b >> 32));
-    return (v_u32)((even >> 32) | (odd & 0xFFFFFFFF00000000ul));
+    return (v_u32)__builtin_ia32_pblendd256((half)(even >> 32), (half)odd, 0xAA);
 }
 #else
 VM_INLINE v_u32 vx_mulhi_u32(v_u32 a, v_u32 b) {
