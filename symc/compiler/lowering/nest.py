@@ -197,8 +197,8 @@ class Nest(GroupIteration):
             if is_dim(source) or not source.ndim:
                 return self.value(source, ())
             self.k.reads_anywhere(source)
-            outside = all(e.op == "const" for e in at)  # one element for all iterations
-            level = self.home(()) if outside else home
+            exists = all(source.type.shape) and all(e.op == "const" for e in at)  # even if there is no iteration
+            level = self.home(()) if exists else home
             return self.load(level, source, self.k.flat(source.type.shape if k else shape, at))
 
         more = () if lower.tail is None else (self.k.size(step),)
