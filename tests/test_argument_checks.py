@@ -310,3 +310,39 @@ def test_shared_variables_that_do_not_fit_yet() -> None:
     for wrong in (T.join(0, x, a), T.dot(x, a)):
         with pytest.raises(ValueError):
             symc.function([x], wrong)
+
+
+MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
+    "a misspelled choice": (lambda: T.searchsorted(V, V, side="rigth"), "searchsorted: side must be 'left' or 'right'"),
+    "a choice that is an array": (lambda: T.round(V, mode=np.array([None, 1])), "round: mode must be"),
+    "a choice that is a list": (lambda: T.slinalg.solve_triangular(M, V, trans=[1]), "solve_triangular: trans must be"),
+    "True for a choice of numbers": (lambda: T.slinalg.solve_triangular(M, V, trans=True), "trans must be"),
+    "a text for an integer": (lambda: T.diff(V, n="two"), "diff: n must be an integer, got 'two'"),
+    "None for an integer": (lambda: T.nlinalg.matrix_power(M, None), "matrix_power: n must be an integer, got None"),
+    "a text for a diagonal": (lambda: T.diag(V, "k"), "diag: k must be an integer, got 'k'"),
+    "a text for a number of axes": (lambda: T.as_tensor_variable(V, ndim="2"), "as_tensor_variable: ndim must be"),
+    "a negative number": (lambda: T.linspace(0, 1, -3), "linspace: num cannot be negative, got -3"),
+    "a tensor for a list": (lambda: T.concatenate(M), "concatenate: expected a list of tensors"),
+    "an unknown border": (
+        lambda: T.nnet.conv2d(T.tensor4(), T.tensor4(), border_mode="sames"),
+        "conv2d: border_mode must be 'valid', 'full', 'half', an integer or a pair, got 'sames'",
+    ),
+    "a length for a shape": (lambda: T.ivector(shape=3), "ivector: expected a shape of 1 entries, got 3"),
+    "an array for a dtype": (lambda: T.cast(V, np.array([object(), None])), "symc has no dtype"),
+    "a tensor for a dtype": (lambda: T.arange(3, dtype=M), "symc has no dtype"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_message_names_function_and_line(name: str) -> None:
+    call, text = MISTAKES[name]
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call()
+    message = str(caught.value)
+    assert text in message
+    assert "no dtype" in text or f"at {__file__}" in message
+
+
+def test_misspelled_choice_suggests_the_near_one() -> None:
+    with pytest.raises(ValueError, match="repair: did you mean 'right'?"):
+        T.searchsorted(V, V, side="rigth")

@@ -150,3 +150,15 @@ def test_stacked_numbers_adapt_to_the_others():
             assert T.stack([1, n]).dtype == "int8" and T.stack([300, n]).dtype == "int16"
             assert T.stack([1, 0.5]).dtype == floatX and T.stack([1, 2]).dtype == "int64"
     assert np.array_equal(symc.function([n], T.stack([300, n], axis=0))(-7), [300, -7])
+
+
+def test_only_an_operand_without_elements_is_left_to_copy() -> None:
+    """Its rows have no elements: the loop over them would be empty."""
+    x, rng = T.dmatrix("x"), np.random.default_rng(8)
+    weights, a = rng.standard_normal((3, 3)), rng.standard_normal((4, 3))
+    slope = symc.function([x], symc.grad((abs(T.nlinalg.qr(x)[1]) * weights).sum(), x))(a)
+    for at in np.ndindex(4, 3):
+        step = np.zeros((4, 3))
+        step[at] = 1e-6
+        after, before = (np.sum(np.abs(np.linalg.qr(a + h)[1]) * weights) for h in (step, -step))
+        np.testing.assert_allclose(slope[at], (after - before) / 2e-6, rtol=1e-6, atol=1e-6)

@@ -86,16 +86,17 @@ def as_dtype(dtype: object) -> str:
     TypeError
         If symc has no such dtype; the message lists the supported ones.
     """
-    if type(dtype) is str and dtype in _KIND:
-        return dtype
-    if dtype == "floatX":
-        return config.floatX
+    if type(dtype) is str:
+        if dtype in _KIND:
+            return dtype
+        if dtype == "floatX":
+            return config.floatX
     known = _NAMES.get(dtype) if type(dtype) in _DTYPES else None
     if known is not None:
         return known
     try:
         name = np.dtype(dtype).name  # type: ignore[call-overload]
-    except TypeError:
+    except (TypeError, ValueError):
         name = str(dtype)
     if name not in _KIND:
         raise TypeError(f"symc has no dtype {name!r}; it has {', '.join((*ALL, BRAIN, *COMPLEX))}")

@@ -65,7 +65,7 @@ class _InputType(TensorType):
     def __call__(
         self, name: str | None = None, dtype: str | None = None, shape: Sequence[Any] | None = None
     ) -> Variable:
-        return self._make(name, dtype or self.dtype, shape)
+        return self._make(name, self.dtype if dtype is None else dtype, shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TensorType, (self.dtype, self.static_shape)
@@ -79,8 +79,8 @@ def _describe(dtype: str | None, pattern: tuple[bool, ...]) -> str:
 
 def _constructor(spelled: str, dtype: str | None, pattern: tuple[bool, ...]) -> Callable[..., Variable]:
     def make(name: str | None = None, dtype: str | None = dtype, shape: Sequence[Any] | None = None) -> Variable:
-        if shape is not None and len(shape) != len(pattern):
-            raise ValueError(f"{spelled}: expected a shape of {len(pattern)} entries, got {tuple(shape)}")
+        if shape is not None and not (hasattr(shape, "__len__") and len(shape) == len(pattern)):
+            raise ValueError(located(f"{spelled}: expected a shape of {len(pattern)} entries, got {shape!r}"))
         return _input(spelled, dtype, pattern if shape is None else shape, name)
 
     make.__name__ = make.__qualname__ = spelled

@@ -15,6 +15,7 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.joining import concatenate
 from symc.tensor.linalg import dot
+from symc.tensor.options import integer
 
 __all__ = ["cov"]
 
@@ -46,7 +47,7 @@ def cov(
     m = _variables_in_rows(m, rowvar)
     if y is not None:
         m = concatenate([m, _variables_in_rows(y, rowvar)], axis=0)
-    rest = (0 if bias else 1) if ddof is None else operator.index(ddof)
+    rest = (0 if bias else 1) if ddof is None else integer("cov", "ddof", ddof, [m])
     if fweights is None and aweights is None:
         centred = m - reduce.mean(m, axis=1, keepdims=True)
         return dot(centred, centred.T.conj()) / ew.cast(m.shape[1] - rest, centred.dtype)

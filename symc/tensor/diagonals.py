@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from symc.errors import DTypeError, ShapeError, located
@@ -16,6 +15,7 @@ from symc.tensor.creation import arange, zeros
 from symc.tensor.indices.indexing import subtensor
 from symc.tensor.indices.subtensor_writing import set_subtensor
 from symc.tensor.keywords import also_named
+from symc.tensor.options import integer
 from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import shape_i
 
@@ -30,7 +30,7 @@ def _on_diagonal(rows: Any, columns: Any, offset: Any) -> tuple[Variable, Variab
         offset = ew.cast(offset, "int64")
         down, right = ew.maximum(-offset, 0), ew.maximum(offset, 0)
     else:
-        offset = operator.index(offset)
+        offset = integer("diagonal", "offset", offset)
         down, right = max(-offset, 0), max(offset, 0)
     along = arange(ew.maximum(ew.minimum(rows - down, columns - right), 0))
     return along + down, along + right
@@ -61,6 +61,8 @@ def diag(v: Any, k: int = 0) -> Variable:
         return diagonal(v, k)
     if v.ndim != 1:
         raise ShapeError(located("diag: expected a vector or a matrix", [v], "use diagonal for more axes"))
+    if not isinstance(k, Variable):
+        k = integer("diag", "k", k, [v])
     n = v.shape[0] + abs(k)
     empty = zeros((n, n), v.dtype)
     rows, columns = _on_diagonal(n, n, k)

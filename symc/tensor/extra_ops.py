@@ -39,6 +39,7 @@ from symc.tensor.known_values import (
     get_vector_length,
 )
 from symc.tensor.linalg import batched_dot, paired_axes
+from symc.tensor.options import choice, integer
 from symc.tensor.ordering import Unique, searchsorted, unique
 from symc.tensor.repeating import repeat
 from symc.tensor.requirements import require_lengths
@@ -61,8 +62,7 @@ __all__ = [
 def diff(x: Any, n: int = 1, axis: int = -1) -> Variable:
     """The ``n``-th differences of neighbouring elements along ``axis``; of truth values, whether they differ."""
     x = as_tensor(x)
-    if operator.index(n) < 0:
-        raise ValueError(located(f"diff: n cannot be negative, got {n}", [x]))
+    n = integer("diff", "n", n, [x], least=0)
     lead = (slice(None),) * normalize_axis(axis, x.ndim, "diff", x)
     differ = ew.neq if x.dtype == "bool" else ew.sub
     for _ in range(n):
@@ -142,8 +142,7 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Varia
         raise TypeError(located("choose: out must be None, since expressions are not written into arrays", [a]))
     if is_float(a.dtype):
         raise DTypeError(located(f"choose: expected integers, got {a.dtype}", [a], "cast them to int64"))
-    if mode not in ("raise", "wrap", "clip"):
-        raise ValueError(f"choose: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
+    choice("choose", "mode", mode, ("raise", "wrap", "clip"), [a])
     if isinstance(choices, Variable) and choices.ndim and type(choices.type.shape[0]) is not int:
         return _choose_entries(a, choices, mode)
     options = list(choices) if isinstance(choices, (list, tuple)) else [choices[k] for k in range(len(choices))]
@@ -301,8 +300,7 @@ def _whole(what: str, indices: Any) -> Variable:
 
 
 def _from_fastest(sizes: list[Any], order: str, what: str) -> list[Any]:
-    if order not in ("C", "F"):
-        raise ValueError(f"{what}: order must be 'C' or 'F', got {order!r}")
+    choice(what, "order", order, ("C", "F"))
     return sizes[::-1] if order == "C" else sizes
 
 
@@ -341,8 +339,7 @@ def round(x: Any, mode: str | None = None) -> Variable:
     mode : {'half_to_even', 'half_away_from_zero'}
         Rounding of halves: to the even neighbour (the default, as in NumPy), or away from zero.
     """
-    if mode not in (None, "half_to_even", "half_away_from_zero"):
-        raise ValueError(f"round: mode must be 'half_to_even' or 'half_away_from_zero', got {mode!r}")
+    choice("round", "mode", mode, (None, "half_to_even", "half_away_from_zero"))
     return ew.round_half_away_from_zero(x) if mode == "half_away_from_zero" else ew.round_half_to_even(x)
 
 

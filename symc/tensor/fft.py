@@ -21,6 +21,7 @@ from symc.tensor.creation import arange, zeros
 from symc.tensor.extra_ops import roll
 from symc.tensor.fourier import FFT, IRFFT, RFFT, irfft, rfft, scaled
 from symc.tensor.joining import concatenate
+from symc.tensor.options import choice
 from symc.tensor.symbolic_dims import as_dim, length
 
 __all__ = [
@@ -180,9 +181,7 @@ def _resized(x: Variable, n: Any, axis: int) -> Variable:
 
 def _normalised(what: str, y: Variable, lengths: Sequence[Any], norm: str | None, inverse: bool) -> Variable:
     """Divide by the number of elements or its square root, as NumPy's ``norm`` says."""
-    if norm not in (None, "backward", "ortho", "forward"):
-        text = f"{what}: norm must be None, 'backward', 'ortho' or 'forward', got {norm!r}"
-        raise ValueError(located(text, [y]))
+    choice(what, "norm", norm, (None, "backward", "ortho", "forward"), [y])
     divided = norm == "ortho" or inverse == (norm != "forward")
     return scaled(what, y, lengths, "ortho" if norm == "ortho" else None if divided else "no_norm", True)
 

@@ -21,6 +21,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.creation import arange
+from symc.tensor.options import choice
 from symc.tensor.symbolic_dims import as_dim, length
 
 __all__ = ["FFT", "IRFFT", "RFFT", "irfft", "rfft", "scaled"]
@@ -189,8 +190,7 @@ def _operand(what: str, x: Any, least: int, wanted: str) -> Variable:
 
 def scaled(what: str, y: Variable, lengths: Sequence[Any], norm: str | None, inverse: bool) -> Variable:
     """Divide by the number of elements or its square root, as Theano's ``norm`` says."""
-    if norm not in (None, "ortho", "no_norm"):
-        raise ValueError(located(f"{what}: norm must be None, 'ortho' or 'no_norm', got {norm!r}", [y]))
+    choice(what, "norm", norm, (None, "ortho", "no_norm"), [y])
     if norm == "no_norm" or norm is None and not inverse:
         return y
     count = as_tensor(1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from symc.errors import DTypeError, ShapeError, located
@@ -14,6 +13,7 @@ from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.conversion import cast
 from symc.tensor.creation import arange
+from symc.tensor.options import choice, integer
 
 __all__ = ["linspace", "meshgrid", "mgrid", "ogrid"]
 
@@ -24,9 +24,7 @@ def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype:
     ``num`` is an integer or an integer scalar; at call time, a negative one counts as 0.
     """
     if not isinstance(num, Variable):
-        num = operator.index(num)
-        if num < 0:
-            raise ValueError(f"linspace: num cannot be negative, got {num}")
+        num = integer("linspace", "num", num, least=0)
     elif num.ndim or is_float(num.dtype):
         raise DTypeError(located("linspace: num must be an integer or an integer scalar", [num], "cast it to int64"))
     start, stop = as_tensor(start), as_tensor(stop)
@@ -97,8 +95,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     indexing : {'xy', 'ij'}
         The order of axes: with ``'xy'``, the first two are swapped.
     """
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
+    choice("meshgrid", "indexing", indexing, ("xy", "ij"))
     along = [as_tensor(v) for v in xi]
     along = [dimshuffle(v, ("x",)) if v.ndim == 0 else v for v in along]
     for v in along:

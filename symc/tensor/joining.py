@@ -113,12 +113,13 @@ def _join_build(node: Apply, ctx: Any) -> list[Statement]:
     lengths = [dims.product(v.type.shape[axis:]) for v in node.inputs]
     known = all(type(n) is int for n in (width, *lengths))
     few = FEW_SINGLE if all(type(n) is int and n == 1 for n in lengths) else FEW
-    if known and width <= few and many and len(ctx.placed) < len(node.inputs):
+    copied = any(k not in ctx.placed and length != 0 for k, length in enumerate(lengths))
+    if known and width <= few and many and copied:
         return [_interleaved(node, ctx, lengths, rows)]
     statements: list[Statement] = []
     offset: dims.Dim = 0
     for k, length in enumerate(lengths):
-        if k in ctx.placed:
+        if k in ctx.placed or length == 0:
             offset = dims.add(offset, length)
             continue
 
@@ -207,7 +208,8 @@ def join(axis: Any, *tensors: Any) -> Variable:
 def concatenate(tensor_list: Sequence[Any], axis: int = 0) -> Variable:
     """Join tensors along ``axis``, as ``numpy.concatenate``."""
     if isinstance(tensor_list, Variable):
-        raise TypeError("concatenate: expected a list of tensors, got one; write concatenate([a, b])")
+        text = "concatenate: expected a list of tensors, got one"
+        raise TypeError(located(text, [tensor_list], "write concatenate([a, b])"))
     return join(axis, *tensor_list)
 
 

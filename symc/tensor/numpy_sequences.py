@@ -22,6 +22,7 @@ from symc.tensor.indices import indexing, selection
 from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.numpy_compositions import concatenate, flag, flipped, typed
 from symc.tensor.numpy_statistics import isin
+from symc.tensor.options import choice
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [
@@ -41,8 +42,7 @@ def _part(x: Variable, axis: int, start: Any, stop: Any) -> Variable:
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Variable:
     """The convolution of two vectors; ``mode`` is "full", "same" or "valid"."""
-    if mode not in ("full", "same", "valid"):
-        raise ValueError(f"convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
+    choice("convolve", "mode", mode, ("full", "same", "valid"))
     a, v = as_tensor(a), as_tensor(v)
     n, m = shape_i(a, 0), shape_i(v, 0)
     ends = creation.zeros((ew.sub(m, 1),), a.dtype)

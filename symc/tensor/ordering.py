@@ -25,6 +25,7 @@ from symc.tensor.indices.positions import iota
 from symc.tensor.indices.selection import flatnonzero
 from symc.tensor.indices.subtensor_writing import set_subtensor
 from symc.tensor.joining import concatenate
+from symc.tensor.options import choice
 from symc.tensor.recurrence import shifted
 from symc.tensor.reshaping import reshape
 from symc.tensor.shaping import flatten, moveaxis
@@ -206,8 +207,7 @@ def searchsorted(x: Any, v: Any, side: str = "left", sorter: Any = None) -> Vari
     Variable
         int64, the shape of ``v``. The derivative is zero.
     """
-    if side not in ("left", "right"):
-        raise ValueError(f"searchsorted: side must be 'left' or 'right', got {side!r}")
+    choice("searchsorted", "side", side, ("left", "right"))
     x = as_tensor(x)
     if sorter is not None:
         sorter = as_tensor(sorter)

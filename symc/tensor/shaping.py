@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.elementwise import cast
 from symc.tensor.joining import stack
 from symc.tensor.keywords import also_named
+from symc.tensor.options import integer
 from symc.tensor.reshaping import reshape
 from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import length, shape_i, typed_by
@@ -49,7 +49,7 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None,
     made = as_tensor(x, name)
     if dtype is not None:
         made = constant(x, name, dtype=dtype) if isinstance(made, Constant) and made is not x else cast(made, dtype)
-    if ndim is None or made.ndim == ndim:
+    if ndim is None or made.ndim == integer("as_tensor_variable", "ndim", ndim, [made], least=0):
         return made
     if made.ndim > ndim:
         first = made.ndim - ndim
@@ -104,6 +104,7 @@ def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Variable:
         if ndim != 1:
             raise TypeError("flatten: outdim is the old name of ndim: give one of them")
         ndim = outdim
+    ndim = integer("flatten", "ndim", ndim, [x])
     if x.ndim == 0 and ndim == 1:
         return dimshuffle(x, ("x",))
     if not 1 <= ndim <= x.ndim:
@@ -132,10 +133,7 @@ def shape_padleft(x: Any, n_ones: int = 1) -> Variable:
 
 
 def _count(what: str, n_ones: Any, x: Variable) -> int:
-    count = operator.index(n_ones)
-    if count < 0:
-        raise ValueError(located(f"{what}: the number of new axes cannot be negative, got {count}", [x]))
-    return count
+    return integer(what, "n_ones", n_ones, [x], least=0)
 
 
 @also_named(t="x")

@@ -28,6 +28,7 @@ from symc.tensor.indices.indexing import subtensor
 from symc.tensor.indices.positions import iota
 from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.keywords import also_named
+from symc.tensor.options import choice
 from symc.tensor.shaping import flatten
 from symc.tensor.symbolic_dims import as_dim
 
@@ -56,8 +57,7 @@ def _lines(node: Apply) -> list[dims.Dim]:
 
 
 def _check(what: str, kind: str, order: Any) -> None:
-    if kind not in _KINDS:
-        raise ValueError(f"{what}: unknown kind {kind!r}; choose one of {', '.join(_KINDS)}")
+    choice(what, "kind", kind, tuple(_KINDS))
     if order is not None:
         raise ValueError(f"{what}: order= names fields of structured arrays, which symc does not have; leave it out")
 

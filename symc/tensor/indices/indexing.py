@@ -27,6 +27,7 @@ from symc.tensor.indices.slices import SLICE
 from symc.tensor.indices.stretching import stretch_together
 from symc.tensor.joining import stack
 from symc.tensor.keywords import also_named
+from symc.tensor.options import choice
 from symc.tensor.reshaping import RESHAPE
 from symc.tensor.shape_arguments import scalars_behind
 from symc.tensor.symbolic_dims import DIM_VALUE, SHAPE_I, as_dim, shape_i, value_symbols
@@ -287,12 +288,11 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     if axis is None:
         x, axis = x.flatten(), 0
     place = normalize_axis(axis, x.ndim, "take", x)
+    choice("take", "mode", mode, ("raise", "wrap", "clip"), [x, indices])
     if mode == "wrap":
         indices = ew.cast(indices, "int64") % shape_i(x, place)
     elif mode == "clip":
         indices = ew.clip(ew.cast(indices, "int64"), 0, shape_i(x, place) - 1)
-    elif mode != "raise":
-        raise ValueError(f"take: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
     return subtensor(x, (slice(None),) * place + (indices,))
 
 

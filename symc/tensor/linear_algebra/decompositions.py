@@ -34,6 +34,7 @@ from symc.tensor.linear_algebra.matrices import (
     reciprocal_or_zero,
     side,
 )
+from symc.tensor.options import choice
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["EIGH", "EXPM", "PINV", "QR", "eigh", "expm", "expm_of", "pinv", "qr"]
@@ -140,8 +141,7 @@ def eigh(a: Any, UPLO: str = "L") -> tuple[Variable, Variable]:
     triangles twice. That of eigenvectors exists where no two eigenvalues are equal; terms between equal values are
     omitted.
     """
-    if UPLO not in ("L", "U"):
-        raise ValueError(f"eigh: UPLO must be 'L' or 'U', got {UPLO!r}")
+    choice("eigh", "UPLO", UPLO, ("L", "U"))
     w, v = Op(EIGH, lower=UPLO == "L", vectors=True)(matrix_of("eigh", a))
     return w, v
 

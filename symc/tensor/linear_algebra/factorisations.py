@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import located
 from symc.graph import Variable, dims
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
@@ -32,6 +31,7 @@ from symc.tensor.linear_algebra.matrices import (
     reciprocal_or_zero,
     side,
 )
+from symc.tensor.options import choice
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["CHOLESKY", "SVD", "by_sides", "cho_solve", "cholesky", "each_cholesky", "solve", "svd", "thin"]
@@ -130,8 +130,7 @@ def cholesky(a: Any, lower: bool = True, on_error: str = "raise") -> Variable:
     The gradient by ``a`` is that of a function of one triangle: it is triangular, and counts what belongs to both
     triangles twice. For a symmetric ``a`` that is computed from other variables this makes no difference to theirs.
     """
-    if on_error not in ("raise", "nan"):
-        raise ValueError(located(f"cholesky: on_error must be 'raise' or 'nan', got {on_error!r}", []))
+    choice("cholesky", "on_error", on_error, ("raise", "nan"))
     return Op(CHOLESKY, lower=bool(lower), nan=on_error == "nan")(matrix_of("cholesky", a))
 
 
@@ -177,8 +176,7 @@ def solve(a: Any, b: Any, assume_a: str = "gen", lower: bool = False) -> Variabl
         ``(..., n, k)``, or ``(..., n)`` if ``b`` is a vector. A singular matrix raises ``numpy.linalg.LinAlgError`` at
         call time.
     """
-    if assume_a not in _ASSUMED:
-        raise ValueError(located(f"solve: assume_a must be one of {_ASSUMED}, got {assume_a!r}", []))
+    choice("solve", "assume_a", assume_a, tuple(_ASSUMED))
     if assume_a in ("pos", "positive definite"):
         return cho_solve((cholesky(a, lower=lower), lower), b)
     return solve_general(a, b)

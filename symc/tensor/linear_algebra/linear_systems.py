@@ -28,6 +28,7 @@ from symc.tensor.complex_numbers.parts import conj
 from symc.tensor.creation import tril, triu
 from symc.tensor.linalg import matmul, with_equal_batches
 from symc.tensor.linear_algebra.matrices import batch_of, dominant, flipped, matrix_of, over_rows, side
+from symc.tensor.options import choice
 
 __all__ = [
     "INVERSE", "SOLVE", "TRIANGULAR", "eliminated", "factors", "from_factors", "inverse_of", "inverse_or_nan",
@@ -221,8 +222,7 @@ def solve_triangular(a: Any, b: Any, trans: int | str = 0, lower: bool = False) 
     lower : bool
         Whether the matrices are lower triangular.
     """
-    if trans not in _TRANSPOSED:
-        raise ValueError(located(f"solve_triangular: trans must be 0, 1, 2, 'N', 'T' or 'C', got {trans!r}", []))
+    choice("solve_triangular", "trans", trans, tuple(_TRANSPOSED))
     a = matrix_of("solve_triangular", a)
     return triangular(conj(a) if trans in (2, "C") else a, b, lower, _TRANSPOSED[trans])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from symc.tensor.linear_algebra.decompositions import eigh
 from symc.tensor.linear_algebra.factorisations import cholesky, solve, svd
 from symc.tensor.linear_algebra.linear_systems import matrix_inverse, solve_lower_triangular
 from symc.tensor.linear_algebra.matrices import adjoint, matrix_of
+from symc.tensor.options import integer
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length
 
@@ -52,8 +52,8 @@ def matrix_power(a: Any, n: int) -> Variable:
         ``(..., m, m)``.
     n : int
     """
-    n = operator.index(n)
     a = matrix_of("matrix_power", a)
+    n = integer("matrix_power", "n", n, [a])
     if n < 0:
         a, n = matrix_inverse(a), -n
     if n == 0:
@@ -252,7 +252,7 @@ def solve_symmetric(a: Any, b: Any) -> Variable:
 def tensorinv(a: Any, ind: int = 2) -> Variable:
     """The inverse of the linear map from the last axes of ``a`` to its first ``ind`` axes; see ``numpy.linalg``."""
     a = as_tensor(a)
-    ind = operator.index(ind)
+    ind = integer("tensorinv", "ind", ind, [a])
     if not 0 < ind < a.ndim:
         raise ValueError(located(f"tensorinv: ind={ind} must leave axes on both sides of {a.ndim}", [a]))
     lengths = [length(a, k) for k in range(a.ndim)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from symc.errors import located
 from symc.graph import Constant, Variable
 from symc.graph.op import Op
 from symc.tensor.creation import alloc
@@ -30,14 +31,14 @@ def whole_number(value: Any, what: str, name: str, least: int) -> int:
     if isinstance(value, Constant) and value.ndim == 0:
         value = value.data.item()
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{what}: {name} must be made of integers from {least}, got {value!r}")
+        raise ValueError(located(f"{what}: {name} must be made of integers from {least}, got {value!r}"))
     return int(value)
 
 
 def _pair(value: Any, what: str, name: str, least: int) -> Pair:
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(entries) != 2:
-        raise ValueError(f"{what}: {name} must be an integer or a pair (rows, columns), got {value!r}")
+        raise ValueError(located(f"{what}: {name} must be an integer or a pair (rows, columns), got {value!r}"))
     return whole_number(entries[0], what, name, least), whole_number(entries[1], what, name, least)
 
 
@@ -48,12 +49,14 @@ def _border(value: Any, what: str) -> Any:
     if value == "valid":
         return (0, 0), (0, 0)
     if value == "same":
-        raise ValueError(f"{what}: border_mode has no 'same'; for odd filters 'half' keeps the size")
+        raise ValueError(located(f"{what}: border_mode has no 'same'", (), "'half' keeps the size, for odd filters"))
     if isinstance(value, str):
-        raise ValueError(f"{what}: border_mode must be 'valid', 'full', 'half', an integer or a pair, got {value!r}")
+        text = f"{what}: border_mode must be 'valid', 'full', 'half', an integer or a pair, got {value!r}"
+        raise ValueError(located(text))
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(entries) != 2:
-        raise ValueError(f"{what}: border_mode must have an entry for rows and one for columns, got {value!r}")
+        text = f"{what}: border_mode must have an entry for rows and one for columns, got {value!r}"
+        raise ValueError(located(text))
     rows, columns = (
         _pair(e, what, "border_mode", 0)
         if isinstance(e, (tuple, list))

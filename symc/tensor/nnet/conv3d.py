@@ -50,7 +50,7 @@ def _border(value: Any, what: str) -> tuple[Any, Any]:
         return (0, 0), ((0, 0), (0, 0))
     if isinstance(value, str):
         text = "'valid', 'full', 'half', an integer or three of them"
-        raise ValueError(f"{what}: border_mode must be {text}, got {value!r}")
+        raise ValueError(located(f"{what}: border_mode must be {text}, got {value!r}"))
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value,) * 3
     if len(entries) != 3:
         raise ValueError(f"{what}: border_mode must have an entry for depth, rows and columns, got {value!r}")

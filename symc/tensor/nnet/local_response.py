@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from symc.errors import ShapeError, located
@@ -13,6 +12,7 @@ from symc.tensor.basic import as_tensor
 from symc.tensor.creation import zeros
 from symc.tensor.indices.indexing import subtensor
 from symc.tensor.indices.subtensor_writing import set_subtensor
+from symc.tensor.options import integer
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["local_response_normalization"]
@@ -52,8 +52,8 @@ def local_response_normalization(x: Any, alpha: Any = 1e-4, k: Any = 2, beta: An
            neural networks. Advances in Neural Information Processing Systems.
     """
     what = "local_response_normalization"
-    if operator.index(n) < 1 or n % 2 == 0:
-        raise ValueError(f"{what}: n must be an odd integer from 1, got {n}")
+    if integer(what, "n", n, least=1) % 2 == 0:
+        raise ValueError(located(f"{what}: n must be odd, got {n}"))
     x = as_tensor(x)
     if x.ndim < 2:
         text = f"{what}: expected at least 2 axes (batch, channels, ...), got {x.ndim}"

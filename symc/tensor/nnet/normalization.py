@@ -11,6 +11,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
+from symc.tensor.options import choice
 from symc.tensor.reduction_records import normalize_axes
 from symc.tensor.shaping import addbroadcast
 
@@ -18,12 +19,9 @@ __all__ = ["batch_normalization", "batch_normalization_test", "batch_normalizati
 
 
 def _axes(axes: Any, x: Variable, what: str) -> tuple[int, ...]:
-    if axes == "per-activation":
-        return (0,)
-    if axes == "spatial":
-        return (0, *range(2, x.ndim))
     if isinstance(axes, str):
-        raise ValueError(f"{what}: axes must be 'per-activation', 'spatial' or a tuple of axes, got {axes!r}")
+        choice(what, "axes", axes, ("per-activation", "spatial"), [x])
+        return (0,) if axes == "per-activation" else (0, *range(2, x.ndim))
     return normalize_axes(axes, x, what)
 
 
@@ -62,8 +60,7 @@ def batch_normalization(inputs: Any, gamma: Any, beta: Any, mean: Any, std: Any,
     mode : {'low_mem', 'high_mem'}
         Has no effect: the compiler plans memory itself. Accepted for old programs.
     """
-    if mode not in ("low_mem", "high_mem"):
-        raise ValueError(f"batch_normalization: mode must be 'low_mem' or 'high_mem', got {mode!r}")
+    choice("batch_normalization", "mode", mode, ("low_mem", "high_mem"))
     return (as_tensor(inputs) - mean) * (as_tensor(gamma) / std) + beta
 
 
