@@ -25,7 +25,8 @@ def choice(what: str, option: str, given: Any, accepted: Sequence[Any], operands
     ValueError
         It names the accepted values, and the one that a misspelled text resembles.
     """
-    if any(given is value or type(given) is type(value) and given == value for value in accepted):
+    plain = isinstance(given, (str, int, np.integer)) and not isinstance(given, bool)
+    if any(given is value or (plain and given == value) for value in accepted):
         return
     names = [repr(value) for value in accepted]
     near = (
