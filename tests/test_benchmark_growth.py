@@ -73,6 +73,22 @@ def test_the_work_of_building_is_proportional_to_the_graph(name):
         assert large[stage] / large["nodes"] < 1.7 * small[stage] / small["nodes"] + 5, stage
 
 
+def lengths(size):
+    """A program with as many integers on which dims depend: lengths of what masks select."""
+    cases, T = module("growth_cases"), symc.tensor
+    x, y = T.vector("x"), T.vector("y")
+    found = [T.sort(x[y > k]) for k in range(size)]
+    return cases.Program([x, y], found, [np.ones(3, "float32")] * 2)
+
+
+def test_the_work_for_an_integer_that_dims_depend_on_does_not_grow_with_their_number():
+    """Hashing a symbol is a call, so looking at each of them for each unit shows."""
+    counts, case = module("growth_counts"), module("growth_cases").Case
+    small, large = (counts.count(case("x", "x", "ops", lengths), n) for n in (30, 240))
+    for stage in ("fuse", "lower", "emit"):
+        assert large[stage] / large["nodes"] < 1.15 * small[stage] / small["nodes"], stage
+
+
 def test_calls_are_counted_while_counting_lasts_only():
     calls = module("growth_counts").Calls()
     len([])

@@ -57,3 +57,17 @@ def test_what_is_read_elsewhere_is_listed():
         f = symc.function([x], outputs, device="interp")
         assert listed(f)
         f([-1.0, 2.0, 3.0])
+
+
+def test_a_number_that_is_repeated_along_another_axis_as_well():
+    """Only the first axis may be that of the selected elements: the sum over another one has other terms."""
+    x = T.dvector("x")
+    n = x[x > 0].shape[0]
+    made = [
+        T.full((2, n), x.max()).prod(axis=0).sum(),
+        T.full((n, 2), x.max()).prod(axis=0).sum(),
+        (T.full((n, n), x.max()) * T.arange(1, 3).dimshuffle(0, "x", "x")).max(axis=1).sum(),
+        T.full((2 * n,), x.max()).prod(),
+    ]
+    found = [symc.function([x], y)(np.array([-1.0, 2, 3, -4, 5])) for y in made]
+    np.testing.assert_allclose(found, [3 * 25, 2 * 125, 3 * 15, 5.0**6])

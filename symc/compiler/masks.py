@@ -141,12 +141,19 @@ class _Selection:
         if any(v in self.rest or v in self.positions or v in self.whole for v in node.inputs):
             return self._selected(node, known)
         if _has(node, self.symbol):  # what is repeated for each selected element
-            if record is EXPAND and source_of(out).ndim == 0 and out.ndim:
+            if record is EXPAND and source_of(out).ndim == 0 and self._leads(out):
                 source = source_of(out)
                 self.whole[out] = expand(known.get(source, source), self._lengths(out))
                 return True
             return None
         return False
+
+    def _leads(self, v: Variable) -> bool:
+        """Whether the selected elements are along the first axis, and along no other."""
+        first, *rest = v.type.shape or (None,)
+        if first is None or dims.equal(first, self.symbol) is not True:
+            return False
+        return all(self.symbol not in dims.symbols_of(d) for d in rest)
 
     def _lengths(self, v: Variable) -> tuple[dims.Dim, ...]:
         """The shape of a selected value before its selection."""

@@ -16,7 +16,7 @@ from symc.compiler.fusion.groups import (
     symbols_of_unit,
 )
 from symc.compiler.fusion.placing import Fusion
-from symc.graph import Variable
+from symc.graph import Variable, dims
 from symc.graph.op import Indexed
 
 __all__ = ["between", "indexed_reads", "inputs_of", "sorted_units"]
@@ -90,8 +90,8 @@ def inputs_of(state: Fusion, unit: Unit) -> dict[Variable, None]:
         else:
             reads = [source_of(v, state.stored) for v in unit.inputs]
         if state.binding:
-            symbols = symbols_of_unit(unit, reads)
-            reads = [*reads, *(v for s, v in state.binding.items() if s in symbols)]
+            symbols = symbols_of_unit(unit, reads) & state.binding.keys()
+            reads = [*reads, *(state.binding[s] for s in dims.ordered(symbols))]
         found = state.reads[id(unit)] = dict.fromkeys(reads)
     return found
 

@@ -208,7 +208,7 @@ def _symbols(buffers: Sequence[Buffer], body: Sequence[Node], given: Iterable[An
 
     def note(dim: dims.Dim | None) -> None:
         if dim is not None and type(dim) is not int:
-            fresh = dims.symbols_of(dim) - found.keys()
+            fresh = [s for s in dims.symbols_of(dim) if s not in found]
             if fresh:
                 found.update(dict.fromkeys(dims.ordered(fresh)))
 

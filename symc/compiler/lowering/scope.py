@@ -22,15 +22,16 @@ from symc.compiler.fusion import (
 from symc.compiler.lowering.epilogue import EpilogueLowering, lower_chain
 from symc.compiler.lowering.fusion_group import lower_group
 from symc.compiler.lowering.placing import Placed, placed_results
+from symc.compiler.lowering.prerequisites import Prerequisites
 from symc.compiler.lowering.program import ProgramBuilder, Region
 from symc.compiler.lowering.recurrences import in_registers
 from symc.compiler.lowering.row_loops import by_rows
 from symc.compiler.lowering.sharing import copy_step, viewed
 from symc.compiler.lowering.single import lower_single
+from symc.compiler.lowering.symbol_bounds import bound_symbols
 from symc.compiler.lowering.unrolled_steps import unrolled
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.body import Body, Equality
-from symc.graph.dim_bounds import is_monotone, largest
 from symc.graph.op import Loops, Pointwise, Reduction, Structured
 from symc.loops.ir import UNBOUNDED, Bind, Carried, Check, Loop, Node, Ref
 
@@ -75,9 +76,11 @@ class Scope(Region):
         self.units: Sequence[Unit] = ()
         self.stored: set[Variable] = set()
         self.waiting = dict(self.binding)
-        self.equalities = list(equalities)
+        self.pending: Prerequisites[Any] = Prerequisites(
+            [(s, self._before(v)) for s, v in self.binding.items()]
+            + [(e, (dims.symbols_of(e.left) | dims.symbols_of(e.right)) - self.known) for e in equalities]
+        )
         self.sizing: set[Any] = set()  # symbols on which the sizes of buffers depend
-        self.done: set[Variable] = set()
         self.last_use: dict[Variable, int] = {}
         self.placed: Placed = {}
         self.renewed: set[int] = set()  # buffers of the new values of shared variables
@@ -90,21 +93,8 @@ class Scope(Region):
             return
         made = (*self.graph, *(v for unit in units for v in (*_made(unit), *_in_bodies(unit))))
         self.sizing = {s for v in made for d in v.type.shape for s in dims.symbols_of(d)}
-        bounds = self.builder.bounds
-        for symbol, v in self.binding.items():
-            bound = _upper_bound(v)
-            if self.parent is not None or bound is not None and self._grows_with(symbol):
-                bounds[symbol] = None if bound is None else largest(bound, bounds)
-        if self.parent is None:
-            sizes = {dims.product(v.type.shape) for v in made}
-            while stuck := {s for n in sizes if largest(n, bounds) is None for s in dims.symbols_of(n) & bounds.keys()}:
-                for symbol in stuck:  # as if it had no bound: what depends on it begins a segment
-                    del bounds[symbol]
-
-    def _grows_with(self, symbol: Any) -> bool:
-        """Whether every dim that depends on the symbol is largest for the largest value of the symbol."""
-        shapes = {d for unit in self.units for v in _made(unit) for d in v.type.shape if symbol in dims.symbols_of(d)}
-        return all(is_monotone(d) for d in shapes)
+        results = [v for unit in units for v in _made(unit)]
+        bound_symbols(self.builder.bounds, self.binding, results, made, self.parent is not None)
 
     # --- memory ---------------------------------------------------------------------------------------------------
 
@@ -174,7 +164,7 @@ class Scope(Region):
         chains = self._chains()
         behind = 0
         for position, unit in enumerate(self.units):
-            if (self.waiting or self.equalities) and self._wants(unit):
+            if self.pending and self._wants(unit):
                 self.flush()
             if position in chains:
                 behind = position + chains[position]
@@ -193,7 +183,7 @@ class Scope(Region):
                 unit.op.record.lower.build(unit, self)
             else:
                 self._lower_single(unit, position)
-            self.done.update(_made(unit))
+            self.pending.met(_made(unit))
         self.flush()
         for ref, v in copies:
             self.copy(v, ref)
@@ -211,7 +201,7 @@ class Scope(Region):
 
     def _chains(self) -> dict[int, int]:
         """The chains of units that one kernel computes: nothing has to be done between these."""
-        if not self.builder.target.chains or self.waiting or self.equalities or self.parent is not None:
+        if not self.builder.target.chains or self.pending or self.parent is not None:
             return {}
         return chains_of(self.units, self.stored, self.outputs, self.placed)
 
@@ -247,22 +237,24 @@ class Scope(Region):
         """Copy as many elements as ``like`` has."""
         self.nodes.append(copy_step(source, target, like))
 
+    def _before(self, v: Variable) -> set[Any]:
+        """What must be known before the value of ``v`` can be read: what computes it, and symbols in its offset."""
+        base, offset = viewed(v)
+        return {*(() if base.owner is None else (base,)), *dims.symbols_of(offset) - self.known}
+
     def flush(self) -> None:
         """Bind the symbols whose values are computed, and check the equalities that are decidable."""
-        for symbol, v in list(self.waiting.items()):
-            base, offset = viewed(v)
-            if base.owner is not None and base not in self.done or not dims.symbols_of(offset) <= self.known:
+        while (found := self.pending.next()) is not None:
+            if isinstance(found, Equality):
+                self.nodes.append(Check(found.left, found.right, self.builder.code(found.text()), found.least))
                 continue
-            del self.waiting[symbol]
-            bound = self.builder.bounds.get(symbol)
-            if bound is None and (self.parent is not None or symbol not in self.sizing):
+            v = self.waiting.pop(found)
+            bound = self.builder.bounds.get(found)
+            if bound is None and (self.parent is not None or found not in self.sizing):
                 bound = UNBOUNDED
-            self.nodes.append(Bind(symbol, self.ref_of(v), v.dtype, bound))
-            self.known.add(symbol)
-        for e in list(self.equalities):
-            if dims.symbols_of(e.left) | dims.symbols_of(e.right) <= self.known:
-                self.equalities.remove(e)
-                self.nodes.append(Check(e.left, e.right, self.builder.code(e.text()), e.least))
+            self.nodes.append(Bind(found, self.ref_of(v), v.dtype, bound))
+            self.known.add(found)
+            self.pending.met((found,))
 
     def _claim(self, targets: Sequence[Ref | None]) -> tuple[list[tuple[Ref, Variable]], list[Ref | None]]:
         """Let steps write outputs to their targets directly; other outputs are copied at the end."""
@@ -406,10 +398,3 @@ def _made(unit: Unit) -> Sequence[Variable]:
 def _in_bodies(unit: Unit) -> list[Variable]:
     """What the bodies of an op compute: symbols from outside size their memory, too."""
     return [] if isinstance(unit, FusionGroup) else [v for n in applications_inside(unit.op) for v in n.outputs]
-
-
-def _upper_bound(v: Variable) -> dims.Dim | None:
-    """The upper bound of the value of an integer, from its record."""
-    if v.owner is None or v.owner.op.record.upper is None or v.ndim:
-        return None
-    return v.owner.op.record.upper(v.owner.op, v.owner.inputs)
