@@ -127,6 +127,8 @@ def test_few_pixels(channels, filters, groups, taps, stride, side):
         (17, 32, (2, 1), (0, 2), (5, 40)),
         (16, 16, (1, 2), (3, 0), (3, 301)),
         (48, 32, (3, 2), (0, 40), (8, 1)),
+        (32, 16, (3, 4), (1, 2), (11, 26)),
+        (16, 48, (1, 7), (0, 0), (2, 50)),
     ],
 )
 def test_one_tap_with_strides(channels, filters, stride, pad, size, dtype):
@@ -140,6 +142,36 @@ def test_one_tap_with_strides(channels, filters, stride, pad, size, dtype):
     padded = np.pad(x.astype("float64"), [(0, 0), (0, 0), (pad[0],) * 2, (pad[1],) * 2])
     right = np.einsum("ncyx,kc->nkyx", padded[:, :, :: stride[0], :: stride[1]], w[:, :, 0, 0].astype("float64"))
     np.testing.assert_allclose(y, right, rtol=0, atol=1e-4 if dtype == "float32" else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("channels", "filters", "taps", "stride", "dilation", "pad", "size"),
+    [
+        (64, 32, (3, 3), (3, 3), (1, 1), (1, 1), (32, 40)),
+        (17, 33, (5, 5), (4, 4), (1, 1), (2, 2), (40, 43)),
+        (32, 16, (8, 8), (8, 8), (1, 1), (0, 0), (24, 49)),
+        (16, 16, (2, 3), (5, 7), (1, 1), (0, 3), (9, 90)),
+        (48, 16, (3, 2), (1, 3), (2, 4), (5, 0), (7, 31)),
+        (32, 32, (4, 4), (2, 3), (1, 1), (9, 9), (1, 2)),
+    ],
+)
+def test_large_strides_of_blocks(channels, filters, taps, stride, dilation, pad, size, dtype):
+    """Pixels of equal remainders modulo the strides are neighbours in the window; what no tap reads is left out."""
+    x, w = (a.astype(dtype) for a in (sample(8, 3, channels, *size), sample(9, filters, channels, *taps)))
+    a, b = T.tensor4("a", dtype), T.tensor4("b", dtype)
+    with symc.config.change(conv_algorithm="blocks", threads=2):
+        y = T.nnet.conv2d(a, b, border_mode=pad, subsample=stride, filter_dilation=dilation, filter_flip=False)
+        f = symc.function([a, b], T.nnet.relu(y), profile=True)
+        found = f(x, w)
+        assert algorithms(f) == {"blocks of channels"}
+    padded = np.pad(x.astype("float64"), [(0, 0), (0, 0), (pad[0],) * 2, (pad[1],) * 2])
+    high, wide = ((padded.shape[2 + k] - (taps[k] - 1) * dilation[k] - 1) // stride[k] + 1 for k in (0, 1))
+    right = 0
+    for r, s in np.ndindex(*taps):
+        rows = padded[:, :, r * dilation[0] :: stride[0], s * dilation[1] :: stride[1]][:, :, :high, :wide]
+        right = right + np.einsum("ncyx,kc->nkyx", rows, w[:, :, r, s].astype("float64"))
+    np.testing.assert_allclose(found, np.maximum(right, 0), rtol=0, atol=2e-4 if dtype == "float32" else 1e-11)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

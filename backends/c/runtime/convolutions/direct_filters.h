@@ -25,6 +25,7 @@ enum {
     MANY_FILTERS = 1 << 20,   /* bytes of a group's filters: then several images are multiplied by them together, */
     MOST_TOGETHER = 8,        /* at most so many */
     MOST_PHASES = 64,
+    MOST_APART = 2,           /* pixels between those of neighbouring results that tiles of blocks read */
     LEAST_TILE = 5,           /* pixels: narrower rows leave too many additions waiting for one another */
     IMAGES_BYTES = 2 << 20,   /* of all turned images, where each unit packs filters of its own */
     MOST_PIXELS = 1024        /* of all results of a filter, likewise */

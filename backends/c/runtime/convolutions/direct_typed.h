@@ -109,7 +109,7 @@ static void run(direct *z)
     z->by_vectors = SYMC_PAIRS && symc_pairs != PAIRS_BY_TILES && z->parts.count == 1;
     z->apart = z->cols.up;
     const int wide = z->by_vectors && z->out_w >= LEAST_TILE; /* rows of results fill tiles, without pixels beside the image */
-    if (z->blocked && !wide && z->rows.up * z->cols.up > 1) {
+    if (SYMC_PAIRS ? z->blocked && !wide && z->rows.up * z->cols.up > 1 : z->cols.up > MOST_APART) {
         z->planes_h = smaller(z->rows.up, window_size(&z->rows, 0, 1));
         z->planes_w = smaller(z->cols.up, window_size(&z->cols, 0, 1));
         z->apart = 1;
@@ -117,7 +117,7 @@ static void run(direct *z)
     z->flat = divides_window(z) ||
               (z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
                ((SYMC_PAIRS && !wide) || (z->cols.taps == 1 && z->cols.base == 0 && z->in_w == z->out_w)));
-    int few = !SYMC_PAIRS && has_few_pixels(z);
+    int few = !SYMC_PAIRS && !divides_window(z) && has_few_pixels(z);
     if (few) {
         z->high = window_size(&z->rows, 0, z->out_h), z->wide = window_size(&z->cols, 0, z->out_w);
         z->pixels = z->out_h * z->out_w;
@@ -164,9 +164,9 @@ int DIRECT(suits)(const conv2d *v, int backward)
     if (SYMC_PAIRS)
         return smaller(channels, filters) >= VL;
     if (symc_conv2d_preferred == PREFER_BLOCKS)
-        return backward || v->step_w <= 2;
+        return 1;
     /* packing the filters at each call takes longer than sums of a few pixels that wait for one another */
-    return fills(channels, VL) && fills(filters, VL) && (width >= LEAST_TILE || v->stored) && (backward || v->step_w <= 2) &&
+    return fills(channels, VL) && fills(filters, VL) && (width >= LEAST_TILE || v->stored) &&
            !taps_lie_far_apart(v, backward ? filters : channels, v->out_w);
 }
 

@@ -71,6 +71,30 @@ static void turn_pixels_under_tap(const direct *z, int64_t place, const part *b,
 }
 #endif
 
+#if !SYMC_PAIRS
+/* The same in planes, row by row. */
+static void turn_planes(const direct *z, int64_t place, const part *b, int64_t first, int64_t last, real *window)
+{
+    int64_t plane = z->in_h * z->in_w, top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
+    int64_t high = window_size(&z->rows, b->first_row, b->last_row), wide = window_size(&z->cols, b->first_col, b->last_col);
+    const real *in = z->in + place * z->channels * plane;
+    const real *end = z->in + z->v->images * z->v->groups * z->channels * plane;
+    real *turned = symc_scratch(SLOT_ROW, wide * VL * sizeof(real));
+    for (int64_t step = first; step < last; step++)
+        for (int64_t y = 0; y < high; y++) {
+            int64_t row = y % z->rows.up;
+            if (row >= z->planes_h) /* no tap reads it */
+                continue;
+            FN(symc_window_to_lanes)(in + step * VL * plane, plane, smaller(VL, z->channels - step * VL), z->in_h, z->in_w, end,
+                                     top + y, left, 1, wide, wide * VL, turned);
+            real *to = window + (step * z->high + row * z->planes_w * z->plane + y / z->rows.up) * z->wide * VL;
+            for (int64_t c = 0; c < z->planes_w; c++, to += z->plane * z->wide * VL)
+                for (int64_t k = 0, x = c; x < wide; k++, x += z->cols.up)
+                    store(to + k * VL, load(turned + x * VL));
+        }
+}
+#endif
+
 /* Blocks of channels [first, last) of the window behind a band. Returns its extremes, if it has parts. */
 static extremes turn_window(const direct *z, int64_t place, const part *b, int64_t first, int64_t last, real *window)
 {
@@ -78,6 +102,10 @@ static extremes turn_window(const direct *z, int64_t place, const part *b, int64
 #if !SYMC_PAIRS
     if (z->under_tap) {
         turn_pixels_under_tap(z, place, b, first, last, window);
+        return found;
+    }
+    if (divides_window(z)) {
+        turn_planes(z, place, b, first, last, window);
         return found;
     }
 #endif
