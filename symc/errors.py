@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 __all__ = [
+    "ArgumentError",
     "AxisError",
     "CompileError",
     "DisconnectedInputError",
@@ -36,6 +37,7 @@ __all__ = [
     "entered",
     "forward_line",
     "here",
+    "is_own_file",
     "located",
     "name_kinds",
     "no_attribute",
@@ -63,6 +65,12 @@ class TypeMismatchError(ShapeError, TypeError):
 
 class AxisError(ShapeError, IndexError):
     """An axis that a tensor does not have; an error of the value and of the index, as in NumPy."""
+
+
+class ArgumentError(SymcError, TypeError, ValueError):
+    """An argument of a kind that a function does not take."""
+
+    __str__ = Exception.__str__  # that of KeyError quotes, if an error is one too
 
 
 class GuardError(ShapeError, AssertionError):
@@ -158,6 +166,11 @@ def forward_line(location: SourceLocation | None) -> SourceLocation | None:
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _OWN_PARENT = os.path.dirname(os.path.dirname(_HERE))
 _OWN = tuple(os.path.join(_OWN_PARENT, name) + os.sep for name in ("symc", "lasagne_like", "backends", "symc_backends"))
+
+
+def is_own_file(filename: str) -> bool:
+    """Whether a file of Python code belongs to symc or its layer library."""
+    return filename.startswith(_OWN)
 
 
 _files: dict[str, dict[int, SourceLocation] | None] = {}

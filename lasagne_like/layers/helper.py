@@ -10,6 +10,7 @@ from warnings import warn
 
 import symc.compat
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from ..naming import foreign_argument
 from ..utils import as_theano_expression, inspect_kwargs, suggest
@@ -208,3 +209,6 @@ def get_output_shape(layer_or_layers: Network, input_shapes: Any = None) -> Any:
     if is_layer(layer_or_layers):
         return shapes[layer_or_layers]
     return [shapes[layer] for layer in as_list(layer_or_layers)]
+
+
+explain_faults(globals())

@@ -7,6 +7,8 @@ from warnings import warn
 
 import numpy as np
 
+from symc.graph.argument_faults import explain_faults
+
 from ..utils import shape_of, suggest, unique
 from .traversal import Network, get_all_layers
 
@@ -186,3 +188,6 @@ def summary(layer: Network) -> str:
 
 def _short(name: str | None) -> str:
     return "?" if name is None else name.rpartition(".")[2]
+
+
+explain_faults(globals())

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import symc
+from symc.graph.argument_faults import explain_faults
 
 from .base import Layer, MergeLayer, is_layer
 from .input import InputLayer
@@ -104,9 +105,9 @@ def get_all_layers(layer: Network, treat_as_input: Iterable[Layer] | None = None
         current = stack[-1]
         if current is None:
             stack.pop()
+        elif not is_layer(current):
+            raise TypeError(f"expected layers, got {current!r} of type {type(current).__name__}")
         elif current not in entered:
-            if not is_layer(current):
-                raise TypeError(f"expected layers, got {current!r} of type {type(current).__name__}")
             entered.add(current)
             stack.extend(reversed(inputs_of(current)))
         else:
@@ -133,3 +134,6 @@ def only_input(layers: Iterable[Layer], given: str) -> None:
             f"{given} for a network with multiple input layers: {inputs!r}. Please call it with a dictionary from "
             "these layers instead."
         )
+
+
+explain_faults(globals())

@@ -11,6 +11,7 @@ import numpy as np
 from symc.config import config
 from symc.errors import located
 from symc.graph import Constant, Variable, dims, guards
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import is_integer
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
@@ -341,3 +342,6 @@ def to_one_hot(y: Any, nb_class: Any, dtype: str | None = None) -> Variable:
     y = checked_below(y, nb_class, text, "entries must be from 0 to nb_class - 1", wrap=True)
     columns = dimshuffle(arange(nb_class), (*["x"] * y.ndim, 0))
     return ew.cast(ew.eq(dimshuffle(y, (*range(y.ndim), "x")), columns), dtype or config.floatX)
+
+
+explain_faults(globals())
