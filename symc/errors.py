@@ -21,6 +21,7 @@ __all__ = [
     "GradientLocation",
     "GuardError",
     "KernelError",
+    "MaskError",
     "MissingInputError",
     "NullGradError",
     "OutOfMemoryError",
@@ -77,6 +78,10 @@ class GuardError(ShapeError, AssertionError):
     """A shape rule checked at call time, violated by the given arrays; an assertion, as in Theano."""
 
 
+class MaskError(GuardError, IndexError):
+    """A mask that is not as long as the axis that it selects from, at call time; an `IndexError` too, as in NumPy."""
+
+
 _further_kind: Callable[[str], type[Exception] | None] | None = None
 
 
@@ -88,6 +93,8 @@ def name_kinds(rule: Callable[[str], type[Exception] | None] | None) -> None:
 
 def call_error(kind: type[Exception], text: str) -> Exception:
     """An error of a call, of a kind and of the further one that ``name_kinds`` asked for."""
+    if kind is GuardError and "(): indexing: " in text.partition("\n")[0]:
+        kind = MaskError
     further = None if _further_kind is None else _further_kind(text)
     if further is None or issubclass(kind, further):
         return kind(text)

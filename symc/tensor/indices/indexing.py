@@ -60,7 +60,12 @@ def subtensor(x: Any, item: Any) -> Variable:
     """
     x, item = as_tensor(x), old_tuple(item)
     known = _entries_of_shape(x, item)
-    return known if known is not None else _read(*parse(x, item))
+    return known if known is not None else read(x, item)
+
+
+def read(x: Variable, item: Any) -> Variable:
+    """Index ``x[item]`` by ops that read a part of ``x``, whatever is known about its elements."""
+    return _read(*parse(x, item))
 
 
 def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
@@ -77,13 +82,20 @@ def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
         if any(isinstance(b, Variable) for b in bounds):
             return None
         chosen = scalars[slice(*bounds)]
-        return stack(chosen) if chosen else constant(np.zeros(0, x.dtype))
+        found = stack(chosen) if chosen else constant(np.zeros(0, x.dtype))
+        found.indexed = (x, slice(*bounds))
+        return found
     if not -len(scalars) <= item < len(scalars):
         text = f"indexing: index {item} is out of range for {len(scalars)} entries"
         if guards.errors_come_late():
             return absent_length(x, text)
         raise IndexError(located(text, [x]))
-    return scalars[item]
+    found = scalars[item]
+    if found.owner is None or found.owner.op.record is not SHAPE_I:
+        return found
+    found = found.owner.op(*found.owner.inputs)  # a variable of its own, as other expressions may share that one
+    found.indexed = (x, item)
+    return found
 
 
 def _read(x: Variable, entries: Sequence[Entry]) -> Variable:
