@@ -22,6 +22,7 @@ from .traversal import (
     Network,
     as_list,
     checked_layers,
+    described,
     get_all_layers,
     inputs_of,
     only_input,
@@ -117,7 +118,11 @@ def get_output(layer_or_layers: Network, inputs: Any = None, **kwargs: Any) -> A
         arguments = [outputs[each] for each in below]
         real = issubclass(type(layer), Layer)
         options = layer._options(kwargs) if real else kwargs
-        output = layer.get_output_for(_arguments(layer, arguments), **options)
+        try:
+            output = layer.get_output_for(_arguments(layer, arguments), **options)
+        except Exception as error:
+            error.add_note(f"while computing the output of {described(layer, layers)}")
+            raise
         outputs[layer] = refined(layer, output, arguments) if real else output
         accepted |= _keywords_of(layer)
     _warn_of_unused(set(kwargs) - accepted, accepted)

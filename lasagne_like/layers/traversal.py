@@ -1,6 +1,6 @@
 """The layers of a network, in the order in which they are computed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import symc
@@ -13,6 +13,7 @@ __all__ = [
     "Network",
     "as_list",
     "checked_layers",
+    "described",
     "get_all_layers",
     "inputs_of",
     "only_input",
@@ -116,6 +117,14 @@ def get_all_layers(layer: Network, treat_as_input: Iterable[Layer] | None = None
                 left.add(current)
                 result.append(current)
     return result
+
+
+def described(layer: Any, layers: Sequence = ()) -> str:
+    """Name a layer in a message: its place among `layers`, its class, its name, and the line that made it."""
+    place = f"layer {layers.index(layer) + 1} of {len(layers)}, " if layer in layers else ""
+    name = getattr(layer, "name", None)
+    made = getattr(layer, "created_at", None)
+    return f"{place}{type(layer).__name__} (name={name!r}){f', made at {made}' if made else ''}"
 
 
 def checked_layers(keys: Iterable, what: str) -> list:
