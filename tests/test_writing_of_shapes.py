@@ -65,3 +65,11 @@ def test_a_mask_of_a_wrong_length_is_an_index_error(constant: bool) -> None:
     with pytest.raises(IndexError, match="mask") as caught:
         f(*arrays)
     assert isinstance(caught.value, GuardError)
+
+
+def test_a_scalar_read_by_several_indices() -> None:
+    first = S[1]
+    second, third = S[::-1][1], S[1:][0]
+    results = [T.set_subtensor(part, 5) for part in (first, second, third, S[1], S[-2], first)]
+    found = symc.function([X], results)(A)
+    assert [v.tolist() for v in found] == [[2, 5, 4], [4, 5, 2], [5, 4], [2, 5, 4], [2, 5, 4], [2, 5, 4]]

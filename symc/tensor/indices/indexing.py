@@ -93,7 +93,8 @@ def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
     found = scalars[item]
     if found.owner is None or found.owner.op.record is not SHAPE_I:
         return found
-    found = found.owner.op(*found.owner.inputs)  # a variable of its own, as other expressions may share that one
+    if found.indexed is not None and (found.indexed[0] is not x or found.indexed[1] != item):
+        found = found.owner.op(*found.owner.inputs)  # a variable of its own: that one was read by another index
     found.indexed = (x, item)
     return found
 
