@@ -6,6 +6,7 @@ from typing import Any
 
 import symc
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .descent import Updates, copy_of, step_count
 
@@ -111,3 +112,6 @@ def lookahead(updates: Mapping, params: Iterable | None = None, steps: int = 5, 
         result[slow] = T.switch(last, slow + alpha * (result[param] - slow), slow)
         result[param] = T.switch(last, result[slow], result[param])
     return result
+
+
+explain_faults(globals())

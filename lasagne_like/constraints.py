@@ -5,6 +5,7 @@ from typing import Any
 
 import symc
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .utils import norm_axes_of
 
@@ -81,3 +82,6 @@ def total_norm_constraint(
     multiplier = T.clip(norm, 0, max_norm) / (epsilon + norm)
     scaled = [tensor * multiplier for tensor in tensor_vars]
     return (scaled, norm) if return_norm else scaled
+
+
+explain_faults(globals())

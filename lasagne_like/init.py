@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symc.graph.argument_faults import explain_faults
+
 from .errors import _NotDefined
 from .foreign_names import INITIALISERS
 from .naming import canonical, is_nonlinearity, missing_name, unknown_name
@@ -399,3 +401,6 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name, __all__)
+
+
+explain_faults(globals())

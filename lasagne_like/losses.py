@@ -4,6 +4,7 @@ from typing import Any
 
 import symc
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .utils import as_theano_expression
 
@@ -234,3 +235,6 @@ def _log_of_sum(*logs: Any) -> Any:
 
 _NEVER = -1e30
 """The logarithm that stands for probability zero: with a finite one, the gradients of sums of nothing are zero."""
+
+
+explain_faults(globals())

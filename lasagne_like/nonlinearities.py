@@ -10,6 +10,7 @@ import numpy as np
 
 import symc.compat
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .foreign_names import NONLINEARITIES
 from .naming import canonical, missing_name, unknown_name
@@ -402,3 +403,6 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name, __all__)
+
+
+explain_faults(globals())

@@ -13,6 +13,7 @@ and compute the evaluation loss and accuracy from it.
 from typing import TYPE_CHECKING, Any
 
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .losses import ctc_loss, dice_loss, focal_loss, label_smoothing, triplet_loss
 from .naming import missing_name
@@ -356,3 +357,6 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name, __all__)
+
+
+explain_faults(globals())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import symc
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .layers import Layer, get_all_params
 from .layers.traversal import Network, as_list
@@ -164,3 +165,6 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name, __all__)
+
+
+explain_faults(globals())

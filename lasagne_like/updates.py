@@ -30,6 +30,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .averages import average_weights, lookahead
 from .constraints import norm_constraint, total_norm_constraint
@@ -437,3 +438,6 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name, __all__)
+
+
+explain_faults(globals())

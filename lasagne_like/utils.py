@@ -11,6 +11,7 @@ import numpy as np
 import symc
 import symc.compat
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .errors import _UnknownType, _WrongShape
 from .lazy import deferred_value
@@ -444,3 +445,6 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name, __all__)
+
+
+explain_faults(globals())

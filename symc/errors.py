@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 __all__ = [
+    "ArgumentError",
     "AxisError",
     "CompileError",
     "DisconnectedInputError",
@@ -20,6 +21,7 @@ __all__ = [
     "GradientLocation",
     "GuardError",
     "KernelError",
+    "MaskError",
     "MissingInputError",
     "NullGradError",
     "OutOfMemoryError",
@@ -36,6 +38,7 @@ __all__ = [
     "entered",
     "forward_line",
     "here",
+    "is_own_file",
     "located",
     "name_kinds",
     "no_attribute",
@@ -65,8 +68,18 @@ class AxisError(ShapeError, IndexError):
     """An axis that a tensor does not have; an error of the value and of the index, as in NumPy."""
 
 
+class ArgumentError(SymcError, TypeError, ValueError):
+    """An argument of a kind that a function does not take."""
+
+    __str__ = Exception.__str__  # that of KeyError quotes, if an error is one too
+
+
 class GuardError(ShapeError, AssertionError):
     """A shape rule checked at call time, violated by the given arrays; an assertion, as in Theano."""
+
+
+class MaskError(GuardError, IndexError):
+    """A mask that is not as long as the axis that it selects from, at call time; an `IndexError` too, as in NumPy."""
 
 
 _further_kind: Callable[[str], type[Exception] | None] | None = None
@@ -80,6 +93,8 @@ def name_kinds(rule: Callable[[str], type[Exception] | None] | None) -> None:
 
 def call_error(kind: type[Exception], text: str) -> Exception:
     """An error of a call, of a kind and of the further one that ``name_kinds`` asked for."""
+    if kind is GuardError and "(): indexing: " in text.partition("\n")[0]:
+        kind = MaskError
     further = None if _further_kind is None else _further_kind(text)
     if further is None or issubclass(kind, further):
         return kind(text)
@@ -158,6 +173,11 @@ def forward_line(location: SourceLocation | None) -> SourceLocation | None:
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _OWN_PARENT = os.path.dirname(os.path.dirname(_HERE))
 _OWN = tuple(os.path.join(_OWN_PARENT, name) + os.sep for name in ("symc", "lasagne_like", "backends", "symc_backends"))
+
+
+def is_own_file(filename: str) -> bool:
+    """Whether a file of Python code belongs to symc or its layer library."""
+    return filename.startswith(_OWN)
 
 
 _files: dict[str, dict[int, SourceLocation] | None] = {}

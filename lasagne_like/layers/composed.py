@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from symc.graph.argument_faults import explain_faults
+
 from .. import nonlinearities
 from .base import Layer, MergeLayer
 from .conv import Conv2DLayer
@@ -226,3 +228,6 @@ def separable_conv2d(
         incoming, filter_size, multiplier, b=None, nonlinearity=None, name=_named(name, "depthwise"), **spatial
     )
     return Conv2DLayer(deep, num_filters, 1, name=name, **kwargs)
+
+
+explain_faults(globals())

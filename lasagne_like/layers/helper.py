@@ -10,6 +10,7 @@ from warnings import warn
 
 import symc.compat
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from ..naming import foreign_argument
 from ..utils import as_theano_expression, inspect_kwargs, suggest
@@ -21,6 +22,7 @@ from .traversal import (
     Network,
     as_list,
     checked_layers,
+    described,
     get_all_layers,
     inputs_of,
     only_input,
@@ -116,7 +118,11 @@ def get_output(layer_or_layers: Network, inputs: Any = None, **kwargs: Any) -> A
         arguments = [outputs[each] for each in below]
         real = issubclass(type(layer), Layer)
         options = layer._options(kwargs) if real else kwargs
-        output = layer.get_output_for(_arguments(layer, arguments), **options)
+        try:
+            output = layer.get_output_for(_arguments(layer, arguments), **options)
+        except Exception as error:
+            error.add_note(f"while computing the output of {described(layer, layers)}")
+            raise
         outputs[layer] = refined(layer, output, arguments) if real else output
         accepted |= _keywords_of(layer)
     _warn_of_unused(set(kwargs) - accepted, accepted)
@@ -208,3 +214,6 @@ def get_output_shape(layer_or_layers: Network, input_shapes: Any = None) -> Any:
     if is_layer(layer_or_layers):
         return shapes[layer_or_layers]
     return [shapes[layer] for layer in as_list(layer_or_layers)]
+
+
+explain_faults(globals())

@@ -71,6 +71,7 @@ def infer(layer: Any, input_shapes: Sequence[Shape]) -> Any:
         error.add_note(
             f"while inferring the output shape of {type(layer).__name__} (name={layer.name!r}) "
             f"for input shapes {[each.shape for each in types]!r}"
+            + (f", made at {layer.created_at}" if layer.created_at else "")
         )
         raise
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from symc.graph.argument_faults import explain_faults
+
 from ..utils import int_types
 
 __all__ = ["conv_input_length", "conv_output_length", "pool_output_length"]
@@ -108,3 +110,6 @@ def pool_output_length(
     if stride >= pool_size:
         return -(-input_length // stride)
     return max(0, -(-(input_length - pool_size) // stride)) + 1
+
+
+explain_faults(globals())

@@ -5,6 +5,7 @@ from functools import reduce
 from typing import Any
 
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .arrays import takes_arrays
 from .axes import chosen_axes
@@ -254,3 +255,6 @@ class ElemwiseSumLayer(ElemwiseMergeLayer):
         plain = [isinstance(coeff, (int, float)) and coeff == 1 for coeff in coeffs]
         inputs = [x if skip else x * coeff for x, coeff, skip in zip(inputs, coeffs, plain)]
         return super().get_output_for(inputs, **kwargs)
+
+
+explain_faults(globals())

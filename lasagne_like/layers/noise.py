@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
+from symc.graph.argument_faults import explain_faults
 from symc.tensor.shared_randomstreams import RandomStreams
 
 from ..random import get_rng
@@ -158,3 +159,6 @@ class GaussianNoiseLayer(Layer):
         shape = tuple(input.shape[axis] for axis in range(input.ndim))
         # Scaling noise of unit variance allows a symbolic sigma.
         return input + self.sigma * self._srng.normal(shape, avg=0.0, std=1.0, dtype=input.dtype)
+
+
+explain_faults(globals())

@@ -8,6 +8,7 @@ from typing import Any
 import symc
 import symc.compat
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .. import init, nonlinearities
 from ..errors import _NotSupported
@@ -371,3 +372,6 @@ def layer_norm(layer: Layer, **kwargs: Any) -> Layer:
     """
     axes = kwargs.pop("axes", "features")
     return _standardized(layer, "_ln", axes, [(ScaleLayer, "_scale"), (BiasLayer, "_bias")], kwargs)
+
+
+explain_faults(globals())

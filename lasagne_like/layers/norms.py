@@ -8,6 +8,7 @@ import numpy as np
 
 import symc
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .. import init
 from ..utils import floatX
@@ -182,3 +183,6 @@ def weight_norm(layer: Layer, name: str = "W", axis: int | None = None) -> Layer
     direction = v / T.sqrt((v**2).sum(axis=others, keepdims=True))
     setattr(layer, name, direction * spread(g, value.ndim, others))
     return layer
+
+
+explain_faults(globals())

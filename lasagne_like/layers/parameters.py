@@ -7,8 +7,10 @@ from warnings import warn
 
 import numpy as np
 
+from symc.graph.argument_faults import explain_faults
+
 from ..utils import shape_of, suggest, unique
-from .traversal import Network, get_all_layers
+from .traversal import Network, described, get_all_layers
 
 __all__ = [
     "count_params",
@@ -127,8 +129,11 @@ def set_all_param_values(layer: Network, values: Sequence, **tags: bool) -> None
     for param, value in zip(params, values):
         expected = shape_of(param)
         if expected != value.shape:
+            layers = get_all_layers(layer)
+            owner = next((each for each in layers if any(p is param for p in each.get_params())), None)
             raise ValueError(
                 f"mismatch: parameter {param.name} has shape {expected!r} but value to set has shape {value.shape!r}"
+                + (f"; it belongs to {described(owner, layers)}" if owner is not None else "")
             )
     for param, value in zip(params, values):
         param.set_value(value)
@@ -186,3 +191,6 @@ def summary(layer: Network) -> str:
 
 def _short(name: str | None) -> str:
     return "?" if name is None else name.rpartition(".")[2]
+
+
+explain_faults(globals())

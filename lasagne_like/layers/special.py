@@ -10,6 +10,7 @@ import numpy as np
 
 import symc
 import symc.tensor as T
+from symc.graph.argument_faults import explain_faults
 
 from .. import init, nonlinearities
 from ..naming import check_takes
@@ -346,3 +347,6 @@ def rrelu(layer: Any, **kwargs: Any) -> RandomizedRectifierLayer:
     if getattr(layer, "nonlinearity", None) is not None:
         layer.nonlinearity = nonlinearities.identity
     return RandomizedRectifierLayer(layer, **kwargs)
+
+
+explain_faults(globals())

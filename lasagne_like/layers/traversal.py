@@ -1,9 +1,10 @@
 """The layers of a network, in the order in which they are computed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import symc
+from symc.graph.argument_faults import explain_faults
 
 from .base import Layer, MergeLayer, is_layer
 from .input import InputLayer
@@ -12,6 +13,7 @@ __all__ = [
     "Network",
     "as_list",
     "checked_layers",
+    "described",
     "get_all_layers",
     "inputs_of",
     "only_input",
@@ -104,9 +106,9 @@ def get_all_layers(layer: Network, treat_as_input: Iterable[Layer] | None = None
         current = stack[-1]
         if current is None:
             stack.pop()
+        elif not is_layer(current):
+            raise TypeError(f"expected layers, got {current!r} of type {type(current).__name__}")
         elif current not in entered:
-            if not is_layer(current):
-                raise TypeError(f"expected layers, got {current!r} of type {type(current).__name__}")
             entered.add(current)
             stack.extend(reversed(inputs_of(current)))
         else:
@@ -115,6 +117,14 @@ def get_all_layers(layer: Network, treat_as_input: Iterable[Layer] | None = None
                 left.add(current)
                 result.append(current)
     return result
+
+
+def described(layer: Any, layers: Sequence = ()) -> str:
+    """Name a layer in a message: its place among `layers`, its class, its name, and the line that made it."""
+    place = f"layer {layers.index(layer) + 1} of {len(layers)}, " if layer in layers else ""
+    name = getattr(layer, "name", None)
+    made = getattr(layer, "created_at", None)
+    return f"{place}{type(layer).__name__} (name={name!r}){f', made at {made}' if made else ''}"
 
 
 def checked_layers(keys: Iterable, what: str) -> list:
@@ -133,3 +143,6 @@ def only_input(layers: Iterable[Layer], given: str) -> None:
             f"{given} for a network with multiple input layers: {inputs!r}. Please call it with a dictionary from "
             "these layers instead."
         )
+
+
+explain_faults(globals())

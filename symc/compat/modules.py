@@ -134,6 +134,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.misc.pycuda_init": ("symc.compat.python2",),
     "theano.misc.windows": ("symc.compat.python2",),
     "theano.misc.strutil": (),
+    "theano.misc.frozendict": ("symc.compat.misc",),
+    "theano.misc.cpucount": ("symc.compat.misc",),
     "theano.misc.may_share_memory": ("symc.compat.python2",),
     "theano.misc.safe_asarray": ("symc.compat.python2",),
     "theano.misc.ordered_set": ("symc.compat.graph",),

@@ -10,6 +10,7 @@ from symc.errors import DisconnectedInputError, NullGradError, ShapeError, locat
 from symc.gradient.absent import disconnected_type
 from symc.gradient.reverse import grad, like, zero_gradient
 from symc.graph import Variable, clone_with, toposort
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import Undefined
 from symc.graph.types import TensorType
@@ -271,3 +272,6 @@ def hessian(
         slope = grad(cost, v, consider_constant, disconnected_inputs)
         found.append(jacobian(slope, v, consider_constant, "ignore"))  # zero where the cost is linear in v
     return like(wrt, found)
+
+
+explain_faults(globals())

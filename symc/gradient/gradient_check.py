@@ -11,6 +11,7 @@ import numpy as np
 from symc.errors import GradientError
 from symc.gradient.reverse import grad
 from symc.graph import Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import BITS, is_float
 from symc.graph.types import TensorType
 from symc.tensor.broadcasting import sum
@@ -178,3 +179,6 @@ class numeric_grad:  # noqa: N801 - Theano's name
                 worst = float(scaled[at])
                 found = (k, at, float(absolute.ravel()[at]), float(relative.ravel()[at]))
         return found
+
+
+explain_faults(globals())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.gradient_flow import ZERO, Reach, Undefined
 from symc.graph.op import Op, Record, record
 from symc.graph.types import TensorType
@@ -71,3 +72,6 @@ def grad_clip(x: Any, lower_bound: float, upper_bound: float) -> Variable:
 def grad_scale(x: Any, multiplier: float) -> Variable:
     """Return ``x``; gradients that flow through it are multiplied by ``multiplier``."""
     return Op(GRAD_SCALE, factor=float(multiplier))(as_tensor(x))
+
+
+explain_faults(globals())

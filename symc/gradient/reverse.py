@@ -19,6 +19,7 @@ from symc.errors import (
 from symc.gradient.absent import DisconnectedType, NullType, disconnected_type, null_gradient
 from symc.gradient.accumulation import Accumulation
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.collector import uncollected
 from symc.graph.composite import Composite
 from symc.graph.dtypes import BRAIN, is_complex, is_float, is_held
@@ -259,3 +260,6 @@ def _name(cost: str, targets: Sequence[Variable], results: Sequence[Any]) -> Non
         absent = result is None or isinstance(result.type, (NullType, DisconnectedType))
         if not absent and result.name is None and target.name and result is not target:
             result.name = f"(d{cost}/d{target.name})"
+
+
+explain_faults(globals())

@@ -49,6 +49,8 @@ class Variable:
     default_update: Variable | None = None
     kept: ClassVar[bool] = False
     """Whether an application takes a variable of this class as its output; only its type is read otherwise."""
+    indexed: tuple[Variable, Any] | None = None
+    """The vector and the index that a variable was read by, if it is a known scalar or a stack of them instead."""
     __array_priority__ = 1000
 
     def __init__(

@@ -14,6 +14,7 @@ from sympy.tensor.indexed import Idx
 from symc.config import config
 from symc.errors import MissingInputError, located
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import as_dtype, is_complex, is_float, promote
 from symc.interop import sympy_matrices as matrices
 from symc.interop.sympy_rules import RULES
@@ -307,3 +308,6 @@ def _value(node: Any) -> int | float | complex | None:
 _INTEGER_VALUED = (sympy.Abs, sympy.sign, sympy.Mod, sympy.Max, sympy.Min, sympy.KroneckerDelta, sympy.re, sympy.im,
                    sympy.conjugate, sympy.floor, sympy.ceiling)  # fmt: skip
 """Functions that keep integers."""
+
+
+explain_faults(globals())

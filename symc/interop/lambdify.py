@@ -12,6 +12,7 @@ from sympy.core.function import AppliedUndef
 
 from symc.errors import located
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import as_dtype
 from symc.interop.from_sympy import free_names, from_sympy
 from symc.runtime.function import Function, function
@@ -296,3 +297,6 @@ def _nested(like: Any, found: Iterator[Any]) -> Any:
     if isinstance(like, (list, tuple)):
         return type(like)(_nested(v, found) for v in like)
     return next(found)
+
+
+explain_faults(globals())

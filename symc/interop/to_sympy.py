@@ -11,6 +11,7 @@ import sympy
 
 from symc.errors import located
 from symc.graph import Apply, Constant, Variable, toposort
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import is_float, is_integer
 from symc.graph.op import Record
 from symc.tensor import elementwise as ew
@@ -229,3 +230,6 @@ _TABLE: dict[Any, Callable[..., Any]] = {
 _FUNCTIONS: dict[Record, Callable[..., Any]] = {f.record: build for f, build in _TABLE.items()}
 _LOGICAL = {f.record for f in (ew.and_, ew.or_, ew.xor, ew.invert, ew.switch)}
 _NUMERIC = _FUNCTIONS.keys() - _LOGICAL
+
+
+explain_faults(globals())

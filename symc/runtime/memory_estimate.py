@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import located
 from symc.graph import Variable, graph_inputs
+from symc.graph.argument_faults import explain_faults
 from symc.runtime.arguments import MISSING
 from symc.runtime.function import Function
 from symc.runtime.memory_use import MemoryEstimate, estimate, values_of_symbols
@@ -88,3 +89,6 @@ def _shape(value: Any, ndim: int) -> tuple[int, ...] | None:
     if isinstance(value, (int, float)) and ndim == 0:
         return ()
     return tuple(map(int, value.shape)) if hasattr(value, "shape") else None
+
+
+explain_faults(globals())

@@ -8,6 +8,7 @@ from typing import Any
 from symc.config import config
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, SharedVariable, Variable, ancestors, clone_with
+from symc.graph.argument_faults import explain_faults
 from symc.runtime.held_arrays import real_pairs, stored
 from symc.runtime.updates import check_unique, fitting_shared_update
 from symc.tensor.basic import as_tensor
@@ -112,3 +113,6 @@ def with_shared_swapped(
     swapped = [(target, fitting_shared_update(target, v)) for target, v in zip(targets, found[count:])]
     check_unique(swapped)
     return found[:count], swapped
+
+
+explain_faults(globals())

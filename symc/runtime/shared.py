@@ -10,6 +10,7 @@ import numpy as np
 from symc.config import config
 from symc.errors import located
 from symc.graph import SharedVariable, Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.bfloat16 import bits_of, values_of
 from symc.graph.dtypes import BRAIN, as_dtype, complex_of, is_complex
 from symc.graph.types import TensorType
@@ -140,3 +141,6 @@ def _deferred(
 
     storage = Storage(None, compute=checked, shape=stored)  # type: ignore[arg-type]
     return SharedVariable(type, storage, name, strict, allow_downcast)
+
+
+explain_faults(globals())

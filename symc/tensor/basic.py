@@ -14,6 +14,7 @@ from symc.graph import Apply, Constant, Variable
 from symc.graph.dtypes import SIGNED, complex_of, is_integer, of_number, promote
 from symc.graph.variables import as_array, refuse_masked
 from symc.tensor.keywords import also_named
+from symc.tensor.options import integer
 
 __all__ = [
     "as_tensor",
@@ -31,6 +32,8 @@ def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype
 
     Leading axes of length 1 are added until there are ``ndim`` axes.
     """
+    if ndim is not None:
+        ndim = integer("constant", "ndim", ndim, least=0)
     if dtype is None and not ndim and type(value) in (float, int, bool):
         return Constant.number(value, config.floatX if type(value) is float else None, name)
     weak = dtype is None and (

@@ -14,6 +14,7 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import Reach
 from symc.graph.op import Arg, Axes, Case, Op, Reduction, record
@@ -265,3 +266,6 @@ ANY = record(
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     """Whether any element along ``axis`` is true."""
     return reduce_over(ANY, cast(x, "bool"), axis, keepdims, None)
+
+
+explain_faults(globals())

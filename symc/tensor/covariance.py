@@ -8,6 +8,7 @@ from typing import Any
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import floating
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
@@ -77,3 +78,6 @@ def _variables_in_rows(m: Any, rowvar: bool) -> Variable:
         raise ShapeError(located("cov: expected a vector or a matrix", [m]))
     m = m if m.ndim == 2 else dimshuffle(m, ("x", 0))
     return m if rowvar or m.type.broadcastable[0] else m.T
+
+
+explain_faults(globals())

@@ -10,6 +10,7 @@ import numpy as np
 from symc.config import config
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import as_dtype, is_float, promote
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
@@ -349,3 +350,6 @@ def _with_two_axes(what: str, x: Any) -> Variable:
     if x.ndim < 2:
         raise ShapeError(located(f"{what}: expected at least two axes", [x]))
     return x
+
+
+explain_faults(globals())

@@ -11,6 +11,7 @@ import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import is_float
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
@@ -361,3 +362,6 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if (x is None) != (y is None):
         raise TypeError("where: give both x and y, or neither")
     return nonzero(condition) if x is None else ew.switch(condition, x, y)
+
+
+explain_faults(globals())

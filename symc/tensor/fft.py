@@ -12,6 +12,7 @@ from typing import Any
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import complex_of, floating, is_complex, part_of
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
@@ -193,3 +194,6 @@ def _shifted(what: str, x: Any, axes: int | Sequence[int] | None, by: Callable[[
         axis = normalize_axis(k, x.ndim, what, x)
         x = roll(x, by(length(x, axis)), axis)
     return x
+
+
+explain_faults(globals())

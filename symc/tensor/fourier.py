@@ -13,6 +13,7 @@ import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import floating, is_complex
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
@@ -264,3 +265,6 @@ def irfft(inp: Any, norm: str | None = None, is_odd: bool = False) -> Variable:
     n = (length(p, axes[-1]) - 1) * 2 + int(is_odd)
     lengths = [*(length(p, a) for a in axes[:-1]), n]
     return scaled("irfft", Op(IRFFT, axes=axes)(p, as_tensor(n)), lengths, norm, True)
+
+
+explain_faults(globals())

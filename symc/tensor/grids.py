@@ -6,6 +6,7 @@ from typing import Any
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import is_float
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
@@ -106,3 +107,6 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
         order = [1, 0, *range(2, len(found))]
         found = [dimshuffle(v, order) for v in found]
     return found if sparse else broadcast_together("meshgrid", found)
+
+
+explain_faults(globals())

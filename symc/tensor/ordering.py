@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import is_float, is_integer
 from symc.graph.gradient_flow import ZERO
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
@@ -268,3 +269,6 @@ def inverse_permutation(perm: Any) -> Variable:
     if not is_integer(perm.dtype) or not perm.ndim:
         raise DTypeError(located("inverse_permutation: expected integers with at least one axis", [perm]))
     return ew.cast(argsort(perm, -1), perm.dtype)
+
+
+explain_faults(globals())

@@ -10,6 +10,7 @@ import numpy as np
 
 from symc.errors import ShapeError, blamed, located
 from symc.graph import Constant, Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import as_dtype, computing, floating, is_complex, is_float, is_integer
 from symc.graph.gradient_flow import Reach, Selected
 from symc.graph.guards import Guard, state_guard
@@ -339,3 +340,6 @@ def argmin(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
 def max_and_argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> list[Variable]:
     """``[max(x, axis), argmax(x, axis)]``."""
     return [max(x, axis, keepdims), argmax(x, axis, keepdims)]
+
+
+explain_faults(globals())

@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, View, record
@@ -125,3 +126,6 @@ def reshape(x: Any, newshape: Any, ndim: int | None = None) -> Variable:
 def reshape_like(x: Variable, template: Variable) -> Variable:
     """Reshape ``x`` to the shape of ``template``."""
     return reshape(x, [shape_i(template, k) for k in range(template.ndim)]) if template.ndim else reshape(x, ())
+
+
+explain_faults(globals())

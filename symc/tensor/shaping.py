@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import AxisError, ShapeError, located
 from symc.graph import Constant, Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.elementwise import cast
@@ -215,3 +216,6 @@ def shape(x: Any) -> Variable:
     if x.ndim == 0:
         return typed_by(np.zeros(0, "int64"), x)
     return stack([shape_i(x, k) for k in range(x.ndim)])
+
+
+explain_faults(globals())

@@ -10,6 +10,7 @@ from typing import Any
 
 from symc.errors import TypeMismatchError, located
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.linalg import outer
@@ -111,3 +112,6 @@ def kron(a: Any, b: Any) -> Variable:
         return dimshuffle(every, (1, 0, 2)).flatten()
     turned = dimshuffle(every, (0, 2, 1, *range(3, len(sizes))))
     return reshape(turned, [sizes[0] * sizes[2], sizes[1] * sizes[3], *sizes[4:]], ndim=len(sizes) - 2)
+
+
+explain_faults(globals())

@@ -13,6 +13,7 @@ import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import is_integer
 from symc.graph.gradient_flow import ZERO
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
@@ -331,3 +332,6 @@ def permute_row_elements(x: Any, y: Any, inverse: bool = False) -> Variable:
     if inverse:
         places = argsort(places, -1, "stable")
     return subtensor(x, _grid(places, x.ndim - 1))
+
+
+explain_faults(globals())

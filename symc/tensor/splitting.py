@@ -6,6 +6,7 @@ from typing import Any
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.requirements import require_lengths
@@ -58,3 +59,6 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
         pieces.append(x[(slice(None),) * place + (slice(start, start + s),)])
         start = start + s
     return pieces
+
+
+explain_faults(globals())

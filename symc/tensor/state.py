@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from symc.graph import SharedVariable, Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.gradient_flow import Reach
 from symc.graph.op import Op, record
 from symc.graph.types import TensorType
@@ -36,3 +37,6 @@ def carry_updates(x: Any, updates: Mapping[SharedVariable, Any]) -> Variable:
             raise TypeError(f"carry_updates: updates must be of shared variables, got {target!r}")
     values = [as_tensor(v) for v in updates.values()]
     return Op(CARRY_UPDATES, targets=tuple(updates))(as_tensor(x), *values)
+
+
+explain_faults(globals())

@@ -104,6 +104,28 @@ def test_message(kind, act, text):
         act()
 
 
+class Fails(layers.Layer):
+    """A layer of a user whose formula fails when it is applied to training data."""
+
+    def get_output_for(self, input, deterministic=True, **kwargs):
+        return input if deterministic else T.dot(input, T.constant(np.ones((4, 4), "float32")))
+
+    def get_output_shape_for(self, input_shape):
+        return input_shape
+
+
+def test_errors_of_a_deep_network_name_the_layer():
+    below = layers.DenseLayer(network(), 5)
+    top = layers.DenseLayer(Fails(below, name="fails"), 3, name="top")
+    with pytest.raises(ValueError, match="inner dims") as caught:
+        layers.get_output(top, deterministic=False)
+    (note,) = caught.value.__notes__
+    assert "the output of layer 4 of 5, Fails (name='fails'), made at" in note and "test_mistakes.py" in note
+    values = layers.get_all_param_values(top)
+    with pytest.raises(ValueError, match=r"parameter top.W has shape .* it belongs to layer 5 of 5, DenseLayer"):
+        layers.set_all_param_values(top, [*values[:-2], np.ones((2, 2)), values[-1]])
+
+
 def test_an_array_is_a_pair_for_uniform():
     """Its halves were taken for two intervals around 0."""
     found = init.Uniform(np.array([2.0, 3.0])).sample((50, 2))

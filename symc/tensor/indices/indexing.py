@@ -11,6 +11,7 @@ import numpy as np
 from symc.config import config
 from symc.errors import located
 from symc.graph import Constant, Variable, dims, guards
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import is_integer
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
@@ -59,7 +60,12 @@ def subtensor(x: Any, item: Any) -> Variable:
     """
     x, item = as_tensor(x), old_tuple(item)
     known = _entries_of_shape(x, item)
-    return known if known is not None else _read(*parse(x, item))
+    return known if known is not None else read(x, item)
+
+
+def read(x: Variable, item: Any) -> Variable:
+    """Index ``x[item]`` by ops that read a part of ``x``, whatever is known about its elements."""
+    return _read(*parse(x, item))
 
 
 def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
@@ -76,13 +82,21 @@ def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
         if any(isinstance(b, Variable) for b in bounds):
             return None
         chosen = scalars[slice(*bounds)]
-        return stack(chosen) if chosen else constant(np.zeros(0, x.dtype))
+        found = stack(chosen) if chosen else constant(np.zeros(0, x.dtype))
+        found.indexed = (x, slice(*bounds))
+        return found
     if not -len(scalars) <= item < len(scalars):
         text = f"indexing: index {item} is out of range for {len(scalars)} entries"
         if guards.errors_come_late():
             return absent_length(x, text)
         raise IndexError(located(text, [x]))
-    return scalars[item]
+    found = scalars[item]
+    if found.owner is None or found.owner.op.record is not SHAPE_I:
+        return found
+    if found.indexed is not None and (found.indexed[0] is not x or found.indexed[1] != item):
+        found = found.owner.op(*found.owner.inputs)  # a variable of its own: that one was read by another index
+    found.indexed = (x, item)
+    return found
 
 
 def _read(x: Variable, entries: Sequence[Entry]) -> Variable:
@@ -341,3 +355,6 @@ def to_one_hot(y: Any, nb_class: Any, dtype: str | None = None) -> Variable:
     y = checked_below(y, nb_class, text, "entries must be from 0 to nb_class - 1", wrap=True)
     columns = dimshuffle(arange(nb_class), (*["x"] * y.ndim, 0))
     return ew.cast(ew.eq(dimshuffle(y, (*range(y.ndim), "x")), columns), dtype or config.floatX)
+
+
+explain_faults(globals())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Apply, Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.op import Arg, Case, Loops, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import ONE, ZERO, cast, index, var
@@ -171,3 +172,6 @@ def nonzero_values(a: Any) -> Variable:
     """The non-zero elements of ``a``, in row-major order: a vector."""
     x, places = _places(a)
     return Op(GATHER, axes=(0,), place=0)(flatten(x), places)
+
+
+explain_faults(globals())

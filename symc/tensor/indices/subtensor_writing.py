@@ -18,7 +18,7 @@ from symc.tensor.bfloat16 import packed, wide
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.complex_numbers.parts import held, parts, real_sources
 from symc.tensor.indices.gathers import GATHER, SCATTER
-from symc.tensor.indices.indexing import PARTS, advanced_subtensor1, subtensor
+from symc.tensor.indices.indexing import PARTS, advanced_subtensor1, read, subtensor
 from symc.tensor.indices.selection import mask_of
 from symc.tensor.indices.slices import SLICE, WRITE_SLICE
 from symc.tensor.indices.stretching import stretch
@@ -77,11 +77,14 @@ def advanced_inc_subtensor(x: Any, y: Any, *indices: Any) -> Variable:
 
 
 def _write(part: Variable, y: Any, replace: bool, what: str) -> Variable:
-    if not isinstance(part, Variable) or part.owner is None:
-        raise TypeError(f"{what}: the first argument must be an indexing such as a[1:3], got {part!r}")
+    wrong = f"{what}: the first argument must be an indexing such as a[1:3]"
+    if not isinstance(part, Variable):
+        raise TypeError(located(f"{wrong}, got {part!r}"))
+    if part.indexed is not None:
+        part = read(*part.indexed)
     steps = _steps_to(real_sources(part)[0] if is_held(part.dtype) else part)
     if not steps or steps[-1].op.record not in (SLICE, GATHER):
-        raise TypeError(located(f"{what}: the first argument must be an indexing such as a[1:3]", [part]))
+        raise TypeError(located(wrong, [part], "write x[:], or x[i] of the tensor to change"))
     y = _of_dtype(as_tensor(y), part, what)
     if part.dtype == BRAIN:
         return packed(_write(wide(part), wide(y), replace, what))

@@ -13,6 +13,7 @@ import numpy as np
 from symc.errors import ShapeError, located
 from symc.gradient.pass_through import disconnected_grad
 from symc.graph import Constant, Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.routines import RoutineCall
@@ -392,3 +393,6 @@ def _expm_by_eigenvalues(a: np.ndarray) -> np.ndarray:
 def expm(a: Any) -> Variable:
     """The exponentials of the ``(n, n)`` matrices in the last two axes of ``a``."""
     return Op(EXPM)(matrix_of("expm", a))
+
+
+explain_faults(globals())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.routines import RoutineCall
@@ -342,3 +343,6 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """
     u, s, vt = Op(SVD, vectors=True, full=bool(full_matrices) and bool(compute_uv))(matrix_of("svd", a))
     return (u, s, vt) if compute_uv else s
+
+
+explain_faults(globals())

@@ -16,6 +16,7 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import floating
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
@@ -303,3 +304,6 @@ def inverse_or_nan(a: Variable) -> Variable:
 def factors(a: Variable) -> list[Variable]:
     """The factors, the pivots and the matrix, from which ops of ``from_factors`` start."""
     return [*Op(_lu)(a), a]
+
+
+explain_faults(globals())

@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import ShapeError, TypeMismatchError, located
 from symc.graph import Constant, Variable
+from symc.graph.argument_faults import explain_faults
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
@@ -281,3 +282,6 @@ def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Variable:
     rows = product_of([length(b, k) for k in range(b.ndim)])
     found = solve(reshape(a, [rows, product_of(kept)], ndim=2), reshape(b, [rows], ndim=1))
     return reshape(found, kept, ndim=len(kept))
+
+
+explain_faults(globals())

@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import floating
 from symc.graph.gradient_flow import Reach
 from symc.graph.op import Arg, Case, Op, Record, record
@@ -367,3 +368,6 @@ def softsign(x: Any) -> Variable:
     """``x / (1 + |x|)``."""
     x = as_tensor(x)
     return x / (1.0 + ew.abs_(x))
+
+
+explain_faults(globals())

@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import located
 from symc.graph import Constant, Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.op import Op
 from symc.tensor.creation import alloc
 from symc.tensor.nnet.conv_operands import declared, operands
@@ -371,3 +372,6 @@ def separable_conv2d(
         num_groups=num_channels,
     )
     return conv2d(depth, pointwise_filters, None, pointwise_filter_shape)
+
+
+explain_faults(globals())

@@ -16,6 +16,7 @@ from typing import Any
 
 from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable, dims
+from symc.graph.argument_faults import explain_faults
 from symc.graph.guards import require_equal
 from symc.graph.op import Op
 from symc.tensor.axes import dimshuffle
@@ -363,3 +364,6 @@ def separable_conv3d(
         num_channels,
     )
     return conv3d(maps, pointwise_filters, None, pointwise_filter_shape)
+
+
+explain_faults(globals())

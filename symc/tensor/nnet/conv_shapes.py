@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from symc.graph.argument_faults import explain_faults
+
 __all__ = [
     "get_conv_gradinputs_shape", "get_conv_gradweights_shape", "get_conv_output_shape", "get_conv_shape_1axis",
 ]  # fmt: skip
@@ -134,3 +136,6 @@ def _image_length(kernel: Any, top: Any, mode: Any, stride: Any, dilation: Any) 
         return None
     extent = (kernel - 1) * dilation + 1
     return top - 1 + extent - _padding(mode, extent)
+
+
+explain_faults(globals())

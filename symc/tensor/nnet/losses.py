@@ -12,6 +12,7 @@ import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import floating, is_integer
 from symc.graph.gradient_flow import Choice, Reach, Selected
 from symc.graph.guards import require_equal
@@ -400,3 +401,6 @@ def confusion_matrix(actual: Any, pred: Any, n_classes: Any = None) -> list[Vari
         n_classes = ew.cast(top, "int64") + 1
     rows, columns = (to_one_hot(v, n_classes, "int64") for v in (actual, pred))
     return [dot(dimshuffle(rows, (1, 0)), columns), arange(n_classes)]
+
+
+explain_faults(globals())

@@ -7,6 +7,7 @@ from typing import Any
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable
+from symc.graph.argument_faults import explain_faults
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
@@ -145,3 +146,6 @@ def batch_normalization_test(
         shapes.spread(v, n) for v, n in ((scale, "gamma"), (beta, "beta"), (mean, "mean"), (var, "var"))
     ]
     return (x - given[2]) * (given[0] / ew.sqrt(given[3] + epsilon)) + given[1]
+
+
+explain_faults(globals())

@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import floating, is_integer
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
@@ -153,3 +154,6 @@ def bilinear_kernel_2D(ratio: Any, normalize: bool = True) -> Variable:
 def frac_bilinear_upsampling(input: Any, frac_ratio: Any) -> Variable:
     """:func:`bilinear_upsampling` by a fraction."""
     return bilinear_upsampling(input, frac_ratio=frac_ratio)
+
+
+explain_faults(globals())

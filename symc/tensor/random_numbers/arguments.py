@@ -13,6 +13,7 @@ from symc.graph import Constant, Variable
 from symc.graph.dtypes import FLOATS, as_dtype
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import constant
+from symc.tensor.options import integer
 from symc.tensor.requirements import require_lengths
 from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.symbolic_dims import shape_i
@@ -21,7 +22,7 @@ __all__ = ["check_probabilities", "counts", "float_dtype", "is_number", "of_shap
 
 
 def float_dtype(dtype: str | None, what: str) -> str:
-    found = as_dtype(dtype or config.floatX)
+    found = as_dtype(config.floatX if dtype is None else dtype)
     if found not in FLOATS:
         raise DTypeError(
             f"{what}: dtype must be float16, float32 or float64, got {found}; cast the result, or use random_integers"
@@ -61,6 +62,8 @@ def check_probabilities(p: Variable, what: str) -> None:
 
 def shape_of(size: Any, ndim: int | None, what: str, parameters: Sequence[Variable]) -> list[Any]:
     """Convert ``size`` to integers and integer scalars; None means the broadcast shape of the parameters."""
+    if ndim is not None:
+        ndim = integer(what, "ndim", ndim, parameters, least=0)
     if size is not None:
         entries = list(shape_entries(size, what, ndim))
         for e in entries:

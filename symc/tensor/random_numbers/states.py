@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import SharedVariable
+from symc.tensor.options import integer
 
 __all__ = ["RandomState", "StateArray", "checked_seed", "state_of"]
 
@@ -70,7 +71,8 @@ def checked_seed(seed: Any) -> int:
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
     if isinstance(seed, Iterable) and not isinstance(seed, str):
-        return int(np.random.SeedSequence([int(s) for s in seed]).generate_state(1, np.uint64)[0])
+        entries = [integer("RandomStreams", "an entry of the seed", s, least=0) for s in seed]
+        return int(np.random.SeedSequence(entries).generate_state(1, np.uint64)[0])
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"RandomStreams: seed must be an integer from 0, or a sequence of them, got {seed!r}")
     return int(seed)

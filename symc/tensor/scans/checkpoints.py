@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import is_integer
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, constant
@@ -126,3 +127,6 @@ def _in_blocks(v: Variable, count: Variable, blocks: Variable, every: int, whole
         rest = [shape_i(v, k) for k in range(1, v.ndim)]
         v = join(0, v, alloc(zero, missing, *rest))
     return reshape(v, [blocks, every, *(shape_i(v, k) for k in range(1, v.ndim))], v.ndim + 1)
+
+
+explain_faults(globals())

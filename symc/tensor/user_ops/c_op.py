@@ -10,6 +10,7 @@ from typing import Any
 
 from symc.errors import DTypeError, located
 from symc.graph import Apply
+from symc.graph.argument_faults import explain_faults
 from symc.loops.ir import Code, Native
 from symc.tensor.user_ops.decorated_op import FunctionOp, as_list
 from symc.tensor.user_ops.python_op import PythonOp
@@ -181,3 +182,6 @@ def c_op(
         return _CFunction(code, support, arguments, named, function, ins, outs, infer_shape, grad)
 
     return decorate
+
+
+explain_faults(globals())

@@ -11,6 +11,7 @@ import numpy as np
 
 from symc.errors import located
 from symc.graph import Apply, Constant, Variable, graph_inputs, toposort
+from symc.graph.argument_faults import explain_faults
 from symc.graph.dtypes import floating
 from symc.graph.op import Arg, Case, Pointwise, add_cases
 from symc.graph.types import TensorType
@@ -233,3 +234,6 @@ add_cases(
         Case(lambda x, y: _cube(x) + y, (Arg((2, 3)), Arg((2, 3))), expect=lambda x, y: x**3 + y),
     ],
 )
+
+
+explain_faults(globals())
