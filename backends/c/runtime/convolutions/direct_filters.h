@@ -27,6 +27,8 @@ enum {
     MOST_PHASES = 64,
     MOST_APART = 2,           /* pixels between those of neighbouring results that tiles of blocks read */
     LEAST_TILE = 5,           /* pixels: narrower rows leave too many additions waiting for one another */
+    MOST_WAITING = 24,        /* pixels that all rows of results together have too few where filters are packed at each call, */
+    MOST_WAITING_BACK = 192,  /* ... and with respect to the images */
     IMAGES_BYTES = 2 << 20,   /* of all turned images, where each unit packs filters of its own */
     MOST_PIXELS = 1024        /* of all results of a filter, likewise */
 };

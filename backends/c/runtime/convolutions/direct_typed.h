@@ -153,6 +153,13 @@ static int taps_lie_far_apart(const conv2d *v, int64_t channels, int64_t width)
     return v->dil_h > 1 && high * wide * channels * (int64_t)sizeof(real) > WINDOW_BYTES;
 }
 
+/* Whether sums of narrow rows, which wait for one another, take less time than filters do that are packed into panels at each call;
+ * with respect to the images these are turned, too. */
+static int waits_little(const conv2d *v, int64_t width, int backward)
+{
+    return v->images * v->out_h * (LEAST_TILE - width) <= (backward ? MOST_WAITING_BACK : MOST_WAITING);
+}
+
 int DIRECT(suits)(const conv2d *v, int backward)
 {
     int64_t channels = v->channels / v->groups, filters = v->filters / v->groups, width = v->out_w;
@@ -165,8 +172,7 @@ int DIRECT(suits)(const conv2d *v, int backward)
         return smaller(channels, filters) >= VL;
     if (symc_conv2d_preferred == PREFER_BLOCKS)
         return 1;
-    /* packing the filters at each call takes longer than sums of a few pixels that wait for one another */
-    return fills(channels, VL) && fills(filters, VL) && (width >= LEAST_TILE || v->stored) &&
+    return fills(channels, VL) && fills(filters, VL) && (width >= LEAST_TILE || v->stored || waits_little(v, width, backward)) &&
            !taps_lie_far_apart(v, backward ? filters : channels, v->out_w);
 }
 

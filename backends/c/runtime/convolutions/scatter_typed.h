@@ -1,7 +1,7 @@
 /* Convolution with respect to the images, by adding up what each output pixel contributes. Compiled once per element type.
  *
- * Where the image is notably larger than the output, gather_typed.h, which goes the other way, spends much of its time
- * on padding, and where it has few channels, its tiles have few rows. Here the product of the weights (taps * channels,
+ * Where the image is notably larger than the output, and channels do not fill blocks, gather_typed.h, which goes the other way,
+ * spends much of its time on padding, and where it has few channels, its tiles have few rows. Here the product of the weights (taps * channels,
  * filters) and dY (filters, pixels) is made tile by tile, and each row of a tile is added at its tap's place in a padded
  * dX. With strides, pixels with the same remainders modulo the strides, a phase, form a plane of padded dX, so that
  * neighbouring output pixels add to neighbouring elements.
@@ -9,6 +9,7 @@
 #include "scatter.h"
 
 #include "base/lanes.h"
+#include "direct.h"
 #include "pixels.h"
 
 enum {
@@ -54,7 +55,7 @@ int FN(symc_scatter_suits)(const conv2d *v)
     if (v->channels / v->groups < larger(4, VL / 2))
         return 1;
     return v->step_h == 1 && v->step_w == 1 && image_bytes(v) <= UNIT_BYTES &&
-           10 * v->in_h * v->in_w > 13 * v->out_h * v->out_w;
+           10 * v->in_h * v->in_w > 13 * v->out_h * v->out_w && !FN(symc_direct_suits)(v, 1);
 }
 
 INLINE int64_t row_panels(const scatter *z) { return ceil_div(z->rows, TILE_ROWS); }
