@@ -3,6 +3,8 @@
 import gc
 import os
 import pickle
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -291,3 +293,18 @@ def test_libraries_of_several_widths_count_together():
     del f, w
     gc.collect()
     assert _held() == before
+
+
+LAST_HANDLE = """
+import symc_backends.c.library as library
+from symc_backends.c.stored import new_handle
+kept = new_handle()
+vars(library).update(part_of=None, re=None, ffi=None)
+del kept
+print("end")
+"""
+
+
+def test_handles_are_freed_when_modules_are_gone():
+    run = subprocess.run([sys.executable, "-c", LAST_HANDLE], capture_output=True, text=True, timeout=300)
+    assert (run.stdout, run.stderr) == ("end\n", "")

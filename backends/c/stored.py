@@ -107,9 +107,10 @@ def new_handle(turn: np.ndarray | None = None, library: Runtime | None = None) -
     """A handle of the library for a variable with this turn, or for a constant."""
     library = library or runtime()
     made = library.symc_stored_new(ffi.NULL if turn is None else ffi.cast("int64_t *", turn.ctypes.data))
+    release = library.symc_stored_free  # looked up now: the last handles are freed when modules are gone
 
     def free(handle: Any, turn: np.ndarray | None = turn) -> None:  # the turn lives as long as the handle
-        library.symc_stored_free(handle)
+        release(handle)
 
     return ffi.gc(made, free)
 
