@@ -251,6 +251,21 @@ def convolutions_with_taps_far_apart():
 
 
 @program
+def convolutions_whose_pixels_all_read_all():
+    x, w, g = T.tensor4s("x", "w", "g")
+    for images, channels, filters, n, size in ((50, 5, 7, 2, 3), (33, 3, 18, 1, 4)):
+        y = T.nnet.conv2d(x, w, border_mode="half" if size == 3 else 3)
+        a, b = draw(images, channels, n, n), draw(filters, channels, size, size)
+        wanted = correlated(a, b, 1 if size == 3 else 3, 1)
+        c = draw(*wanted.shape)
+        f = symc.function([x, w, g], [y, *symc.grad(None, [x, w], known_grads={y: g})])
+        found = f(a, b, c)
+        yield found[0], wanted
+        yield (found[1] * a).sum(), (wanted * c).sum()  # both are linear in the images, and in the filters
+        yield (found[2] * b).sum(), (wanted * c).sum()
+
+
+@program
 def convolutions_of_which_the_maxima_are_stored():
     x = T.tensor4("x")
     for algorithm, size, n in (("winograd", 3, 13), ("winograd", 5, 12), ("panels", 3, 9)):

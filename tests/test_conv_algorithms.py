@@ -364,6 +364,72 @@ def test_small_images_with_strides_in_lanes():
             np.testing.assert_allclose(actual, right, rtol=0, atol=1e-3)
 
 
+DENSE = [  # images, channels, filters, size, taps, stride, pad, dilation
+    (40, 5, 7, (2, 2), (3, 3), 1, 1, 1),
+    (40, 3, 4, (3, 2), (5, 3), 1, (2, 1), 1),
+    (33, 6, 5, (1, 1), (4, 4), 1, 3, 1),
+    (35, 2, 9, (3, 3), (5, 5), 2, 2, 1),
+    (50, 4, 3, (1, 1), (3, 3), 2, 4, 2),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize(("images", "channels", "filters", "size", "taps", "stride", "pad", "dilation"), DENSE)
+def test_images_whose_pixels_are_all_read(images, channels, filters, size, taps, stride, pad, dilation, flip, dtype):
+    """Each image is a row of one matrix: forward, with an epilogue, and both gradients."""
+    x, w, g = (T.TensorType(dtype, (None,) * 4)(name) for name in "xwg")
+    y = T.nnet.conv2d(x, w, border_mode=pad, subsample=(stride,) * 2, filter_dilation=(dilation,) * 2, filter_flip=flip)
+    bias = np.arange(filters).astype(dtype).reshape(1, -1, 1, 1)
+    a, b = sample(81, images, channels, *size).astype(dtype), sample(82, filters, channels, *taps).astype(dtype)
+    pads = (pad, pad) if isinstance(pad, int) else pad
+    out = tuple((n + 2 * p - (t - 1) * dilation - 1) // stride + 1 for n, p, t in zip(size, pads, taps))
+    c = sample(83, images, filters, *out).astype(dtype)
+    with symc.config.change(cpu_precision="ieee"):
+        f = symc.function(
+            [x, w, g], [T.maximum(y + bias, 1), *symc.grad(None, [x, w], known_grads={y: g})], profile=True
+        )
+        found = f(a, b, c)
+    assert algorithms(f) == {"one product of all pixels"}
+    padded = np.pad(a.astype("float64"), [(0, 0), (0, 0), *((p, p) for p in pads)])
+    right, dx, dw = np.zeros((images, filters, *out)), np.zeros_like(padded), np.zeros(b.shape)
+    for i, j, r, s in np.ndindex(*out, *taps):
+        row, column = i * stride + r * dilation, j * stride + s * dilation
+        t, u = (taps[0] - 1 - r, taps[1] - 1 - s) if flip else (r, s)
+        right[:, :, i, j] += padded[:, :, row, column] @ b[:, :, t, u].T.astype("float64")
+        dx[:, :, row, column] += c[:, :, i, j] @ b[:, :, t, u].astype("float64")
+        dw[:, :, t, u] += c[:, :, i, j].T @ padded[:, :, row, column]
+    dx = dx[:, :, pads[0] : pads[0] + size[0], pads[1] : pads[1] + size[1]]
+    for actual, expected in zip(found, (np.maximum(right + bias, 1), dx, dw)):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 if dtype == "float32" else 1e-12)
+
+
+def test_matrices_of_stored_filters_follow_them():
+    x, w = T.tensor4("x"), symc.shared(sample(84, 6, 4, 3, 3))
+    a, b = sample(85, 30, 4, 2, 2), sample(86, 6, 4, 3, 3)
+    with symc.config.change(cpu_precision="ieee"):
+        f = symc.function([x], T.nnet.conv2d(x, w, border_mode=1), profile=True)
+        f(a)
+        w.set_value(b)
+        found = f(a)
+    assert algorithms(f) == {"one product of all pixels"}
+    with symc.config.change(conv_algorithm="panels"):
+        right = symc.function([x], T.nnet.conv2d(x, T.constant(b), border_mode=1))(a)
+    np.testing.assert_allclose(found, right, rtol=0, atol=1e-4)
+
+
+def test_images_whose_pixels_are_not_all_read():
+    """A product of all pixels would make NaN of an infinite pixel that an output pixel does not read."""
+    x, w = T.tensor4s("x", "w")
+    a, b = sample(87, 64, 4, 3, 3), sample(88, 6, 4, 3, 3)
+    a[5, 2, 0, 0] = np.inf
+    with symc.config.change(conv_accuracy="strict"):
+        f = symc.function([x, w], T.nnet.conv2d(x, w, border_mode=1), profile=True)
+        wrong = ~np.isfinite(f(a, b)[5])
+    assert "one product of all pixels" not in algorithms(f)
+    assert wrong[:, :2, :2].all() and wrong.sum() == 6 * 4
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("images", "channels", "filters", "size", "taps", "stride", "pad"),

@@ -54,6 +54,7 @@ FORMS: dict[str, Form] = {
     "many terms, last columns": ((1, 1100, 11, 12), (50, 1100, 1, 1), {}),
     "few rows": ((2, 5, 13, 10), (3, 5, 1, 1), {}),
     "one pixel": ((3, 70, 1, 1), (50, 70, 1, 1), {}),
+    "all pixels": ((50, 9, 2, 2), (7, 9, 3, 3), {"border_mode": 1}),
     "few pixels": ((1, 64, 7, 7), (96, 64, 1, 1), {}),
     "one channel": ((2, 1, 12, 12), (3, 1, 5, 5), {"border_mode": 2}),
     "stride": ((2, 3, 23, 19), (17, 3, 3, 3), {"border_mode": 1, "subsample": (2, 2)}),

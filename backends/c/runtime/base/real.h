@@ -87,6 +87,7 @@ enum {
     SLOT_ROW,                                /* a thread's own turned filters, or sums that are put back */
     SLOT_TAPS,                               /* offsets of filter taps */
     SLOT_MAPS,                               /* results of which the maxima of windows are wanted */
+    SLOT_DENSE,                              /* filters as a matrix of all pixels */
 };
 
 #endif

@@ -16,7 +16,7 @@ typedef struct {
 
 /* The algorithms, in the order in which they are considered. */
 typedef enum { BY_PAIRS, BY_PARTS, BY_PRODUCTS, BY_GROUPS, BY_SCATTER, BY_WINOGRAD, BY_BLOCKS, BY_PANELS, BY_DOTS, BY_PLANES,
-               BY_IMAGES, BY_WINOGRAD_PARTS, BY_PIXEL_PARTS, BY_STRIPS } method;
+               BY_IMAGES, BY_WINOGRAD_PARTS, BY_PIXEL_PARTS, BY_STRIPS, BY_DENSE } method;
 
 /* What the user prefers, see symc_conv2d_choose. */
 enum { ANY_METHOD, PREFER_WINOGRAD, PREFER_BLOCKS, ONLY_PANELS, PREFER_BANDS };

@@ -15,6 +15,7 @@ const char *symc_conv2d_method_name(int method)
     static const char *const names[] = {"blocks of channels in bfloat16", "blocks of channels in parts of bfloat16", "matrix products", "groups in lanes", "scattered sums", "Winograd",
                                         "blocks of channels", "packed panels", "dot products", "planes",
                                         "images in lanes", "Winograd in parts of bfloat16",
-                                        "matrix products in parts of bfloat16", "strips of pixels"};
+                                        "matrix products in parts of bfloat16", "strips of pixels",
+                                        "one product of all pixels"};
     return names[method];
 }

@@ -7,6 +7,7 @@
 #include "conv2d_parts.h"
 #include "conv2d_phases.h"
 #include "conv2d_stretches.h"
+#include "dense.h"
 #include "direct.h"
 #include "grouped.h"
 #include "image_lanes.h"
@@ -62,6 +63,16 @@ static int lanes_save_time(const conv2d *v)
     return FN(symc_grouped_suits)(v) && FN(symc_grouped_time)(v) < FN(symc_planes_time)(v);
 }
 
+/* Whether one product of all pixels is faster than a product for each tap, zeros around the image included. */
+#define DIRECT_STEPS (1.1 / VL) /* of a product */
+static int dense_saves_time(const conv2d *v, const gather *g)
+{
+    const double dense = FN(symc_dense_steps)(v), weights = (double)(v->channels * v->filters * v->taps_h * v->taps_w);
+    const int plain = v->step_h == 1 && v->step_w == 1;
+    return dense < weights * (double)(v->images * v->out_h * v->out_w) * DIRECT_STEPS &&
+           !(plain && FN(symc_winograd_suits)(g) && FN(symc_winograd_steps)(g) < dense);
+}
+
 /* The channels of many groups, in bands of so many rows that more than every second one is turned again. */
 static int strips_save_reading(const gather *g, int64_t band)
 {
@@ -79,6 +90,8 @@ static method forward_method(const conv2d *v, const gather *g)
         return BY_PANELS;
     if (is_matrix_product(v))
         return BY_PRODUCTS;
+    if (dense_saves_time(v, g))
+        return BY_DENSE;
     if (FN(symc_planes_suit)(v) && !lanes_save_time(v))
         return BY_PLANES;
     if (FN(symc_grouped_suits)(v))
@@ -141,6 +154,8 @@ static method backward_method(const conv2d *v, const gather *g)
         return BY_PANELS;
     if (is_matrix_product(v))
         return BY_PRODUCTS;
+    if (dense_saves_time(v, g))
+        return BY_DENSE;
     conv2d forward;
     if (FN(symc_planes_suit_data)(v, &forward) && !lanes_save_time(&forward))
         return BY_PLANES;

@@ -102,6 +102,7 @@ static void run_forward(void *const *bufs, const int64_t *p, symc_stored *const 
     case BY_WINOGRAD_PARTS: symc_winograd_parts(&g); return;
 #endif
     case BY_STRIPS: FN(symc_strips_conv)(&g); return;
+    case BY_DENSE: FN(symc_dense_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_BLOCKS: FN(symc_direct_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     default: conv_panels(&g);
     }
@@ -286,6 +287,7 @@ static void run_backward_data(void *const *bufs, const int64_t *p, symc_stored *
     case BY_WINOGRAD_PARTS: symc_winograd_parts(&g); return;
 #endif
     case BY_STRIPS: FN(symc_strips_conv)(&g); return;
+    case BY_DENSE: FN(symc_dense_backward)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_BLOCKS: FN(symc_direct_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
     default: run_phases(&v, bufs[0], bufs[1], bufs[2]);
     }

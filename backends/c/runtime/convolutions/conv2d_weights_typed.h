@@ -7,6 +7,7 @@
 #include "conv2d.h"
 #include "conv2d_exchange.h"
 #include "paired.h"
+#include "dense.h"
 #include "direct_weights.h"
 #include "grouped.h"
 #include "image_lanes.h"
@@ -319,6 +320,14 @@ static gather forward_gather(const conv2d *c, const real *x)
     return g;
 }
 
+/* Whether one product of all pixels is faster than a product for each tap. */
+static int dense_saves_time(const conv2d *c, const gather *g)
+{
+    const double direct = 1.1 / VL * (double)(c->taps_h * c->taps_w * c->images * c->out_h * c->out_w) * (double)(c->channels * c->filters);
+    const double dense = FN(symc_dense_steps)(c);
+    return dense < direct && !(FN(symc_winograd_weights_suits)(g) && FN(symc_winograd_steps)(g) < dense);
+}
+
 method FN(symc_weights_method)(const conv2d *c)
 {
     gather g = forward_gather(c, NULL);
@@ -332,6 +341,8 @@ method FN(symc_weights_method)(const conv2d *c)
         return BY_GROUPS;
     if (g.channels == 1 && g.filters <= DIRECT_FILTERS)
         return BY_DOTS;
+    if (dense_saves_time(c, &g))
+        return BY_DENSE;
 #if SYMC_HAS_TILES && !SYMC_DOUBLE
     if (symc_winograd_weights_parts_pay(&g))
         return BY_WINOGRAD_PARTS;
@@ -361,6 +372,7 @@ void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
     case BY_PAIRS: symc_paired_backward_weights(&c, bufs[0], bufs[1], bufs[2]); return;
 #endif
     case BY_GROUPS: FN(symc_grouped_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
+    case BY_DENSE: FN(symc_dense_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
     case BY_IMAGES: FN(symc_image_lanes_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd_weights)(g, v.dy, v.dw); return;
 #if SYMC_HAS_TILES && !SYMC_DOUBLE

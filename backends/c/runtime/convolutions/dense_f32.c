@@ -1,0 +1,2 @@
+#define SYMC_DOUBLE 0
+#include "dense_typed.h"

@@ -1,0 +1,2 @@
+#define SYMC_DOUBLE 1
+#include "dense_typed.h"
