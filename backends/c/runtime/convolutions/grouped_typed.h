@@ -142,19 +142,29 @@ static int64_t list_taps(const grouped *z, int64_t y, int64_t x, tap *list)
     return n;
 }
 
+/* The taps of a phase: a part of the table of all; none are listed before the phase is met. */
 typedef struct {
     tap *list;
-    int64_t phase, count; /* that the list is for; -1: none. The taps in it */
+    int64_t count;
+} phase_taps;
+
+typedef struct {
+    tap *unused; /* the rest of the table: each tap belongs to one phase */
+    phase_taps *phases;
     real *window, *weights, *pixels;
 } workspace;
 
 INLINE int64_t products(const grouped *z) { return z->channels * z->filters * z->rows.taps * z->cols.taps; }
 
+INLINE int64_t phases_of_row(const grouped *z) { return smaller(z->cols.down, z->out_w); }
+
 static workspace take_workspace(const grouped *z)
 {
-    int64_t taps = z->channels * z->rows.taps * z->cols.taps;
+    const int64_t phases = smaller(z->rows.down, z->out_h) * phases_of_row(z), taps = z->channels * z->rows.taps * z->cols.taps;
+    phase_taps *list = symc_scratch(SLOT_TABLE_2, phases * sizeof *list + taps * sizeof(tap));
+    memset(list, 0, phases * sizeof *list);
     return (workspace){
-        .list = symc_scratch(SLOT_TABLE_2, taps * sizeof(tap)), .phase = -1,
+        .phases = list, .unused = (tap *)(list + phases),
         .window = symc_scratch(SLOT_BAND, z->channels * z->high * z->wide * VL * sizeof(real)),
         .weights = symc_scratch(SLOT_BLOCK, products(z) * VL * sizeof(real)),
         .pixels = symc_scratch(SLOT_BLOCK_2, z->filters * z->band * z->out_w * VL * sizeof(real))};
@@ -172,11 +182,13 @@ static void run_band(const grouped *z, workspace *w, int64_t image, int64_t firs
         FN(symc_window_to_lanes)(in + c * in_plane, z->channels * in_plane, groups, z->in_h, z->in_w, end, top, z->left,
                                  high, z->wide, z->wide * VL, w->window + c * z->high * z->wide * VL);
     for (int64_t y = first; y < last; y++)
-        for (int64_t x = 0; x < smaller(z->cols.down, z->out_w); x++) {
-            int64_t phase = y % z->rows.down * z->cols.down + x;
-            if (phase != w->phase)
-                w->count = list_taps(z, y % z->rows.down, x, w->list), w->phase = phase;
-            sum_rows(z->filters, z->cols.up * VL, ceil_div(z->out_w - x, z->cols.down), w->count, w->list,
+        for (int64_t x = 0; x < phases_of_row(z); x++) {
+            phase_taps *p = w->phases + y % z->rows.down * phases_of_row(z) + x;
+            if (!p->list) {
+                *p = (phase_taps){w->unused, list_taps(z, y % z->rows.down, x, w->unused)};
+                w->unused += p->count;
+            }
+            sum_rows(z->filters, z->cols.up * VL, ceil_div(z->out_w - x, z->cols.down), p->count, p->list,
                      w->window + (y / z->rows.down * z->rows.up - top) * z->wide * VL, w->weights, weight_step,
                      w->pixels + ((y - first) * z->out_w + x) * VL, z->cols.down * VL, pixels * VL);
         }
