@@ -89,6 +89,81 @@ def test_the_work_for_an_integer_that_dims_depend_on_does_not_grow_with_their_nu
         assert large[stage] / large["nodes"] < 1.15 * small[stage] / small["nodes"], stage
 
 
+def masked_chain(size):
+    """Elements selected from selected elements."""
+    T = symc.tensor
+    x = y = T.vector("x")
+    for k in range(size):
+        y = y[y > k] * 1.5 + 0.5
+    return module("growth_cases").Program([x], [y.sum()], [np.ones(3, "float32")])
+
+
+def masked_sums(size):
+    """Sums for which the selected elements need not be listed."""
+    x, y = symc.tensor.vectors("xy")
+    found = [(x[y > k] * 1.5).sum() for k in range(size)]
+    return module("growth_cases").Program([x, y], found, [np.ones(3, "float32")] * 2)
+
+
+def loops_in_turn(size):
+    """Loops, each over the results of the one before."""
+    T = symc.tensor
+    x = y = T.vector("x")
+    for _ in range(size):
+        y, _ = symc.scan(lambda s, p: T.tanh(s * p + 0.1), sequences=[y], outputs_info=[T.constant(np.float32(0.5))])
+        y = y * 1.5
+    return module("growth_cases").Program([x], [y.sum()], [np.ones(3, "float32")], wrt=[x])
+
+
+@pytest.mark.parametrize("build", [masked_chain, masked_sums, loops_in_turn], ids=lambda f: f.__name__)
+def test_the_work_of_rewriting_is_proportional_to_the_constructs(build):
+    """A walk over the whole graph for each construct, or a look at each pair of them, would show."""
+    counts, case = module("growth_counts"), module("growth_cases").Case
+    small, large = (counts.count(case("x", "x", "ops", build), n) for n in (20, 80))
+    for stage in counts.COLUMNS:
+        assert large[stage] / large["nodes"] < 1.15 * small[stage] / small["nodes"] + 1, stage
+
+
+def test_the_work_of_rewriting_slices_of_a_join_does_not_grow_with_their_number():
+    """Of operands of unknown lengths; a comparison of each slice with each operand would show."""
+    from symc.compiler.passes import State, compile_graph
+    from symc.runtime.mode import Mode
+
+    def work(size):
+        inputs = [symc.tensor.vector() for _ in range(size)]
+        joined, start, found = symc.tensor.concatenate(inputs), 0, []
+        for v in inputs:
+            found.append(joined[start : start + v.shape[0]].sum())
+            start = start + v.shape[0]
+        calls, stages = module("growth_counts").Calls(), {}
+        with calls.counting():
+            state = State("f", inputs, found, [], Mode().rewriting)
+            done = compile_graph(state, lambda stage, _: stages.setdefault(stage, calls.since()))
+        assert not any(node.op.name == "join" for node in done.graph.order)
+        return stages["rewrite_canonical"] / size
+
+    small, large = work(10), work(40)
+    assert large < 1.3 * small
+
+
+@pytest.mark.parametrize("sizes", [("n", 0, 2, "m", 3), (2, 3, 0, 4), ("n", "m"), (0, "n", 0, "m", 1, 2)])
+def test_slices_of_joins_of_known_and_unknown_lengths(sizes):
+    T, lengths = symc.tensor, {"n": 4, "m": 0}
+    arrays = [np.arange(lengths.get(n, n), dtype="float32") + 10 * k for k, n in enumerate(sizes)]
+    inputs = [T.vector() if isinstance(n, str) else T.TensorType("float32", (n,))() for n in sizes]
+    joined, start, found, wanted, at = T.concatenate(inputs), 0, [], [], 0
+    whole = np.concatenate(arrays)
+    for v, a, n in zip(inputs, arrays, sizes):
+        found.append(joined[start : start + v.shape[0]])
+        wanted.append(a)
+        if n in (2, 3, 4):
+            found.append(joined[start + 1 : start + n])
+            wanted.append(whole[at + 1 : at + n])
+        start, at = start + v.shape[0], at + len(a)
+    for got, want in zip(symc.function(inputs, found)(*arrays), wanted):
+        np.testing.assert_array_equal(got, want)
+
+
 def test_calls_are_counted_while_counting_lasts_only():
     calls = module("growth_counts").Calls()
     len([])

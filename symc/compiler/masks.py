@@ -9,6 +9,7 @@ which are then applied to all elements. If anything else reads the selected elem
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from typing import Any
 
 from symc.compiler.bodies import symbols_in
@@ -36,6 +37,7 @@ from symc.errors import building_at
 from symc.graph import Apply, Graph, Variable, dims
 from symc.graph.body import Equality
 from symc.graph.op import Op, Pointwise, Reduction
+from symc.graph.traversal import substituted
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import DIMSHUFFLE
 from symc.tensor.broadcasting import expand
@@ -47,6 +49,10 @@ MOD = ew.mod.record
 _REDUCTIONS = (SUM, PROD, MAX, MIN, ANY, ALL)
 
 
+ROUNDS = 4
+"""How often the graph is searched: values selected from selected values are taken one level at a time."""
+
+
 def without_lists(
     graph: Graph, symbols: tuple[Any, ...], equalities: Sequence[Equality]
 ) -> tuple[Sequence[Variable], tuple[Any, ...]]:
@@ -54,39 +60,64 @@ def without_lists(
 
     ``graph`` ends with the integers whose values are ``symbols``; returns the new graph and the symbols that it needs.
     """
-    for listing in [node for node in graph.order if node.op.record is TRUE_PLACES]:
+    for _ in range(ROUNDS):
+        listings = [node for node in graph.order if node.op.record is TRUE_PLACES]
+        if not listings:
+            break
         values = dict(zip(graph[len(graph) - len(symbols) :], symbols))
-        symbol = values.get(listing.outputs[0])
-        if symbol is not None:
-            found = _Selection(graph, listing, symbol).rewritten(len(symbols))
+        reads = _Reads(graph, len(graph) - len(symbols))
+        known: dict[Variable, Variable] = {}
+        dropped: set[Any] = set()
+        for listing in listings:
+            symbol = values.get(listing.outputs[0])
+            found = None if symbol is None else _Selection(reads, listing, symbol).replaced()
             if found is not None:
-                graph, symbols = _pruned(Graph(found), symbols, symbol, equalities)
+                known.update(found)
+                dropped.add(symbol)
+        if not dropped:
+            break
+        graph, symbols = _pruned(Graph(substituted(graph, known)), symbols, dropped, equalities)
     return graph, symbols
 
 
 def _pruned(
-    graph: Graph, symbols: tuple[Any, ...], symbol: Any, equalities: Sequence[Equality]
+    graph: Graph, symbols: tuple[Any, ...], dropped: set[Any], equalities: Sequence[Equality]
 ) -> tuple[Graph, tuple[Any, ...]]:
-    """The graph without the value of a symbol that no dim has any more."""
-    if any(symbol in dims.symbols_of(e.left) | dims.symbols_of(e.right) for e in equalities):
-        return graph, symbols
-    if any(_has(node, symbol) for node in graph.order):
-        return graph, symbols
-    place = len(graph) - len(symbols) + symbols.index(symbol)
-    return Graph([*graph[:place], *graph[place + 1 :]]), tuple(s for s in symbols if s is not symbol)
+    """The graph without the values of those symbols among ``dropped`` that no dim has any more."""
+    needed = {s for e in equalities for d in (e.left, e.right) for s in dims.symbols_of(d)}
+    needed.update(s for node in graph.order for s in _symbols(node))
+    kept = [s not in dropped or s in needed for s in symbols]
+    count = len(graph) - len(symbols)
+    values = [v for v, keep in zip(graph[count:], kept) if keep]
+    return Graph([*graph[:count], *values]), tuple(s for s, keep in zip(symbols, kept) if keep)
 
 
-def _has(node: Apply, symbol: Any) -> bool:
-    if any(symbol in dims.symbols_of(d) for v in node.outputs for d in v.type.shape):
-        return True
-    return symbol in symbols_in(node.op.attrs.values())
+def _symbols(node: Apply) -> set[Any]:
+    """The symbols in the shapes of the outputs of an application, and in its op's attributes."""
+    found = {s for v in node.outputs for d in v.type.shape for s in dims.symbols_of(d)}
+    return found | symbols_in(node.op.attrs.values())
+
+
+class _Reads:
+    """Where values and symbols occur in a graph, so that a selection looks only at the applications that concern it."""
+
+    def __init__(self, graph: Graph, results: int) -> None:
+        self.order = graph.order
+        self.results = set(graph[:results])
+        self.readers: dict[Variable, list[int]] = {}
+        self.having: dict[Any, list[int]] = {}
+        for k, node in enumerate(graph.order):
+            for v in node.inputs:
+                self.readers.setdefault(v, []).append(k)
+            for symbol in _symbols(node):
+                self.having.setdefault(symbol, []).append(k)
 
 
 class _Selection:
     """The values that one list of places selects, and the same values before their selection."""
 
-    def __init__(self, graph: Graph, listing: Apply, symbol: Any) -> None:
-        self.graph, self.listing, self.symbol = graph, listing, symbol
+    def __init__(self, reads: _Reads, listing: Apply, symbol: Any) -> None:
+        self.reads, self.listing, self.symbol = reads, listing, symbol
         mask = listing.inputs[0]
         if record_of(mask) is RESHAPE_TO:
             mask = mask.owner.inputs[0]  # type: ignore[union-attr]
@@ -95,33 +126,30 @@ class _Selection:
         self.rest: dict[Variable, int] = {}  # the flat position of the leading axes, and how many there are
         self.whole: dict[Variable, Variable] = {}  # selected values, in all elements
 
-    def rewritten(self, values: int) -> list[Variable] | None:
-        """The graph without the list; None if anything needs it."""
+    def replaced(self) -> dict[Variable, Variable] | None:
+        """What replaces values that the list is used for, in terms of the graph; None if anything needs the list."""
         known: dict[Variable, Variable] = {}
         with building_at(self.listing.outputs[0].location):
             counted = Op(SUM, axes=tuple(range(self.mask.ndim)), dtype=None)(ew.cast(self.mask, "int64"))
-        results = set(self.graph[: len(self.graph) - values])
+        known[self.listing.outputs[0]] = counted
         places = self.listing.outputs[1]
-        for node in self.graph.order:
-            out = node.outputs[0]
+        waiting = {*self.reads.readers.get(places, ()), *self.reads.having.get(self.symbol, ())}
+        queue = sorted(waiting)  # positions in the order, as a heap
+        while queue:
+            node = self.reads.order[heappop(queue)]
             if node is self.listing:
-                known[out] = counted
                 continue
+            out = node.outputs[0]
             with building_at(out.location):
                 done = self._node(node, places, known, counted)
-            if done is None:
+            if done is None or done and out in self.reads.results and out not in known:
                 return None
-            if done and out in results and out not in known:
-                return None
-            if done:
-                continue
-            inputs = [known.get(v, v) for v in node.inputs]
-            if all(a is b for a, b in zip(inputs, node.inputs)):
-                continue
-            for old, new in zip(node.outputs, node.op.apply(inputs, out.location).outputs):
-                new.name = old.name
-                known[old] = new
-        return [known.get(v, v) for v in self.graph]
+            if done and out not in known:
+                for k in self.reads.readers.get(out, ()):
+                    if k not in waiting:
+                        waiting.add(k)
+                        heappush(queue, k)
+        return known
 
     def _node(self, node: Apply, places: Variable, known: dict[Variable, Variable], counted: Variable) -> bool | None:
         """Take a node: True if it is replaced or needless, False if it stays, None if it needs the list."""
@@ -140,10 +168,10 @@ class _Selection:
             return True
         if any(v in self.rest or v in self.positions or v in self.whole for v in node.inputs):
             return self._selected(node, known)
-        if _has(node, self.symbol):  # what is repeated for each selected element
+        if self.symbol in _symbols(node):  # what is repeated for each selected element
             if record is EXPAND and source_of(out).ndim == 0 and self._leads(out):
                 source = source_of(out)
-                self.whole[out] = expand(known.get(source, source), self._lengths(out))
+                self.whole[out] = expand(source, self._lengths(out))
                 return True
             return None
         return False
@@ -164,7 +192,7 @@ class _Selection:
         if record in (FLOOR_DIV, MOD, CHECKED_INDEX):
             return True if self._position(node) else None
         if record is GATHER:
-            return True if self._gathered(node, known) else None
+            return True if self._gathered(node) else None
         if record is SCATTER:
             return True if self._scattered(node, known) else None
         values = [self.whole.get(v) for v in node.inputs]
@@ -211,11 +239,11 @@ class _Selection:
         in_order = all(self.positions.get(i) == k for k, i in enumerate(indices))
         return in_order and all(self._is(x.type.shape[k], k) for k in range(count))
 
-    def _gathered(self, node: Apply, known: dict[Variable, Variable]) -> bool:
+    def _gathered(self, node: Apply) -> bool:
         x, *indices = node.inputs
         if x in self.whole or not self._covers(node.op, x, indices):
             return False
-        self.whole[node.outputs[0]] = known.get(x, x)
+        self.whole[node.outputs[0]] = x
         return True
 
     def _scattered(self, node: Apply, known: dict[Variable, Variable]) -> bool:
@@ -223,7 +251,6 @@ class _Selection:
         value = self.whole.get(y)
         if x in self.whole or value is None or not self._covers(node.op, x, indices):
             return False
-        x = known.get(x, x)
         written = value if node.op["replace"] else ew.add.op(x, value)
         known[node.outputs[0]] = ew.switch.op(self._spread(value), written, x)
         return True

@@ -28,9 +28,9 @@ from symc.graph.dim_parts import (
 from symc.graph.dim_values import COMPILED, compile, evaluate
 
 __all__ = [
-    "COMPILED", "Dim", "Shape", "Symbolic", "add", "ceildiv", "compile", "equal", "evaluate", "floordiv", "maximum",
-    "minimum", "mul", "new_symbol", "ordered", "product", "quotient", "show", "show_shape", "sub", "substitute",
-    "symbols_of",
+    "COMPILED", "Dim", "Shape", "Symbolic", "add", "ceildiv", "compile", "constant_part", "equal", "evaluate",
+    "floordiv", "maximum", "minimum", "mul", "new_symbol", "ordered", "product", "quotient", "show",
+    "show_shape", "sub", "substitute", "symbols_of",
 ]  # fmt: skip
 
 
@@ -252,6 +252,14 @@ def maximum(a: Dim, b: Dim) -> Dim:
 def minimum(a: Dim, b: Dim) -> Dim:
     """The smaller of two dims, simplified where it is decidable."""
     return min(a, b) if type(a) is int and type(b) is int else _extreme("min", a, b)
+
+
+def constant_part(a: Dim) -> tuple[int, Dim]:
+    """Write a dim as the sum of an integer and the rest: 0 for an int."""
+    if type(a) is int:
+        return a, 0
+    constant, rest = a.as_coeff_Add()
+    return (int(constant), rest) if constant.is_Integer else (0, a)
 
 
 def product(dims: Iterable[Dim]) -> Dim:

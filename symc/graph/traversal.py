@@ -10,7 +10,7 @@ from typing import Any
 from symc.graph.shared_variables import SharedVariable
 from symc.graph.variables import Apply, Constant, Variable
 
-__all__ = ["Graph", "ancestors", "clone_with", "graph_inputs", "is_input", "keep_tags", "toposort"]
+__all__ = ["Graph", "ancestors", "clone_with", "graph_inputs", "is_input", "keep_tags", "substituted", "toposort"]
 
 
 def is_input(variable: Variable) -> bool:
@@ -123,3 +123,39 @@ def clone_with(
                     new.name = old.name
                 keep_tags(old, new)
     return [known.get(v, v) for v in outputs]
+
+
+def substituted(outputs: Sequence[Variable], known: Mapping[Variable, Variable]) -> list[Variable]:
+    """Copy expressions with the variables in ``known`` replaced, in what replaces them, too.
+
+    ``clone_with`` takes replacements as they are. Here each is an expression of the graph before any replacement, so
+    that many can be found independently of each other and made at once.
+    """
+
+    def resolved(v: Variable) -> Variable:
+        while v in known:
+            v = known[v]
+        return v
+
+    made: dict[Variable, Variable] = {}
+    entered: set[Apply] = set()
+    stack: list[tuple[Apply, bool]] = []
+    for output in map(resolved, outputs):
+        stack.extend([] if output.owner is None else [(output.owner, False)])
+        while stack:
+            node, ready = stack.pop()
+            sources = [resolved(v) for v in node.inputs]
+            if not ready:
+                if node not in entered:
+                    entered.add(node)
+                    stack.append((node, True))
+                    stack.extend((v.owner, False) for v in reversed(sources) if v.owner is not None)
+                continue
+            inputs = [made.get(v, v) for v in sources]
+            if all(map(is_, inputs, node.inputs)):
+                continue
+            for old, new in zip(node.outputs, node.op.apply(inputs, node.outputs[0].location).outputs):
+                made[old] = new
+                new.name = new.name or old.name
+                keep_tags(old, new)
+    return [made.get(v, v) for v in map(resolved, outputs)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -176,15 +178,32 @@ def _slice_of_join(node: Apply, joined: Apply) -> Variable | None:
     start, length, step = known_dim(node.inputs[1 + axis]), node.op["shape"][axis], node.op["steps"][axis]
     if start is None or step < 1:
         return None
+    constant, rest = dims.constant_part(start)
+    places = _places(tuple(piece.type.shape[axis] for piece in joined.inputs)).get(rest, ())
+    k = bisect_right(places, constant, key=itemgetter(0)) - 1  # the last tensor that begins here or before
+    if k < 0:
+        return None
+    offset, piece = constant - places[k][0], joined.inputs[places[k][1]]
+    if not _lies_within(offset, length, step, piece.type.shape[axis]):
+        return None
+    starts = list(node.inputs[1:])
+    starts[axis] = dim_value(offset)
+    return node.op(piece, *starts)
+
+
+@lru_cache(maxsize=256)
+def _places(sizes: tuple[dims.Dim, ...]) -> dict[dims.Dim, list[tuple[int, int]]]:
+    """Where joined tensors begin: by the symbolic part of an offset, its constant parts in order, with positions.
+
+    Slices are looked up here, since a comparison with each of the offsets would take time quadratic in their number.
+    """
+    found: dict[dims.Dim, list[tuple[int, int]]] = {}
     offset: dims.Dim = 0
-    for piece in joined.inputs:
-        size = piece.type.shape[axis]
-        if _lies_within(dims.sub(start, offset), length, step, size):
-            starts = list(node.inputs[1:])
-            starts[axis] = dim_value(dims.sub(start, offset))
-            return node.op(piece, *starts)
+    for k, size in enumerate(sizes):
+        constant, rest = dims.constant_part(offset)
+        found.setdefault(rest, []).append((constant, k))
         offset = dims.add(offset, size)
-    return None
+    return found
 
 
 def _lies_within(start: dims.Dim, length: dims.Dim, step: int, size: dims.Dim) -> bool:

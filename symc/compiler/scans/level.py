@@ -19,9 +19,10 @@ from symc.compiler.scans.sums import sums_behind
 from symc.compiler.scans.unrolling import unrolled
 from symc.compiler.scans.values import Values, all_after, first_rows, in_reverse
 from symc.compiler.value_numbering import ValueNumbering
-from symc.graph import Apply, Constant, Graph, Variable, clone_with, toposort
+from symc.graph import Apply, Constant, Graph, Variable, toposort
 from symc.graph.guards import collecting
 from symc.graph.op import Axes
+from symc.graph.traversal import substituted
 from symc.tensor.axes import dimshuffle
 from symc.tensor.broadcasting import expand
 
@@ -104,15 +105,20 @@ def _dropped(outputs: Outputs) -> Outputs:
 
 
 def _until_no_change(outputs: Outputs, change: Callable[[Apply, Uses, Outputs], Known | None]) -> Outputs:
-    """Replace the variables that ``change`` finds, given a repetition, uses and outputs, until it finds none."""
+    """Replace the variables that ``change`` finds, given a repetition, uses and outputs, until it finds none.
+
+    What is found for several repetitions is replaced at once, as each concerns its own results and what reads them.
+    """
     while True:
         order = toposort(outputs)
         loops = [node for node in order if node.op.record.repeats is not None]
         uses = uses_of(order) if loops else {}
-        known = next((k for node in loops if (k := change(node, uses, outputs)) is not None), None)
-        if known is None:
+        known: Known = {}
+        for node in loops:
+            known.update(change(node, uses, outputs) or {})
+        if not known:
             return outputs
-        outputs = clone_with(outputs, known)
+        outputs = substituted(outputs, known)
 
 
 def _only_last(outputs: Outputs, symbols: Sequence[Any]) -> Outputs:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from symc.compiler.rewrite.ops import SLICE_AT
 from symc.compiler.scans.budget import fits
 from symc.compiler.scans.loop import Loop, is_arrangement, is_costly, read, sample_size
 from symc.compiler.scans.values import all_after, all_before, is_first_rows
@@ -44,11 +45,14 @@ def find_storing(order: list[Apply], done: Mapping[Apply, dims.Dim]) -> dict[App
     """
     found: dict[Apply, Storing] = {}
     loops: list[Loop] = []
+    having: dict[tuple[object, ...], list[int]] = {}  # the loops, by what they compute first
     for node in order:
         loop = read(node, ends_early=True)
         if loop is None:
             continue
-        for earlier in loops if loop.until is None else ():
+        entries = _entries(loop)
+        alike = sorted({k for entry in entries for k in having.get(entry, ())})
+        for earlier in [loops[k] for k in alike] if loop.until is None else ():
             steps = done.get(earlier.node, earlier.count if earlier.until is None else None)
             if steps is None or dims.equal(steps, loop.count) is not True:
                 continue
@@ -61,8 +65,32 @@ def find_storing(order: list[Apply], done: Mapping[Apply, dims.Dim]) -> dict[App
                 taken[v] = (earlier.node, source)
                 if source not in stored:
                     stored.append(source)
+        for entry in entries:
+            having.setdefault(entry, []).append(len(loops))
         loops.append(loop)
     return found
+
+
+def _entries(loop: Loop) -> set[tuple[object, ...]]:
+    """The applications of a loop to nothing but its operands, its results and constants, by where these come from.
+
+    Two loops have an application in common only if they have one of these in common.
+    """
+    origin: dict[Variable, object] = {v: _origin(outer) for v, outer in {**loop.sequences, **loop.constants}.items()}
+    for v in [*(s.inner for s in loop.states), *(s.after for s in loop.states), *loop.made]:
+        origin.setdefault(v, loop.node)
+    found: set[tuple[object, ...]] = set()
+    for node in loop.order:
+        if any(v in origin for v in node.inputs) and all(v in origin or isinstance(v, Constant) for v in node.inputs):
+            found.add((node.op, *(origin[v] if v in origin else _key(v) for v in node.inputs)))
+    return found
+
+
+def _origin(v: Variable) -> object:
+    """The loop, or else the variable, whose elements a value consists of."""
+    while v.owner is not None and (is_arrangement(v.owner) or v.owner.op.record is SLICE_AT):
+        v = v.owner.inputs[0]
+    return v.owner if v.owner is not None and v.owner.op.record.repeats is not None else v
 
 
 def _taken(earlier: Loop, later: Loop, done: dims.Dim | None) -> dict[Variable, Variable]:
