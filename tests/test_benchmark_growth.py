@@ -112,7 +112,7 @@ def loops_in_turn(size):
     for _ in range(size):
         y, _ = symc.scan(lambda s, p: T.tanh(s * p + 0.1), sequences=[y], outputs_info=[T.constant(np.float32(0.5))])
         y = y * 1.5
-    return module("growth_cases").Program([x], [y.sum()], [np.ones(3, "float32")], wrt=[x])
+    return module("growth_cases").Program([x], [y.sum()], [np.ones(3, "float32")])
 
 
 @pytest.mark.parametrize("build", [masked_chain, masked_sums, loops_in_turn], ids=lambda f: f.__name__)
