@@ -96,3 +96,15 @@ def test_counters_compare_with_numbers_of_any_size(isa, name):
                 want = np.broadcast_to(compare(a, b), (length,))
                 np.testing.assert_array_equal(found[number], np.where(want, x, -x))
                 np.testing.assert_array_equal(masks[number], want)
+
+
+def test_loops_that_only_add_up_leave_it_to_processors_that_follow_rows():
+    if symc.config.isa == "scalar":
+        pytest.skip("elements are read one by one")
+    x = T.fmatrix()
+
+    def asks(result):
+        return "symc_follows_rows()" in debugprint(symc.function([x], result), stage="c", file="str")
+
+    assert asks(x.sum(1)) and asks(x.max(1)) and asks(abs(x).max(1)) and asks((x * x).sum(1))
+    assert not asks(x.argmax(1)) and not asks(T.exp(x).sum(1)) and not asks(x.var(1)) and not asks(T.nnet.softmax(x))

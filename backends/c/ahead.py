@@ -4,7 +4,8 @@ A processor foresees elements that follow each other, but no more of them than i
 it begins anew behind each jump: where a second loop over a row returns to the row's first element, and where parts of
 rows are read. So a reduction asks for what it reads some rows later, and so does a loop over parts of rows; of several
 loops over the same row, the last reduction does: the first one waits for memory, the others compute. Other loops, which
-read one element behind the other once, are not helped.
+read one element behind the other once, are not helped. Nor are reductions that do little else, on processors that
+follow rows by themselves.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from symc.loops.names import varying
 from symc_backends.c.bursts import is_reduction
 from symc_backends.c.lanes import is_affine
 
-__all__ = ["is_large", "rows_ahead"]
+__all__ = ["Ahead", "is_large", "rows_ahead"]
 
 AHEAD = 16384
 """The least distance in bytes: what a core reads from memory while one line is on its way, several times over."""
@@ -33,7 +34,17 @@ SEVERAL = 3
 WASTE = 8
 """Rows that are not one behind the other are fetched if there are this many times more than are fetched in vain."""
 
+_CHEAP = frozenset(("add", "sub", "mul", "neg", "abs", "min", "max"))
+"""Functions that cost less than to read what they are computed from."""
+
 Scalar = Callable[[Expr], str]
+
+
+class Ahead(NamedTuple):
+    """How many elements ahead a load is fetched; ``light`` if its loop does little but read each element once."""
+
+    distance: Expr
+    light: bool
 
 
 def is_large(kernel: Kernel, scalar: Scalar) -> str:
@@ -41,7 +52,7 @@ def is_large(kernel: Kernel, scalar: Scalar) -> str:
     return f"{scalar(kernel.bytes)} >= {CACHED}"
 
 
-def rows_ahead(rows: For, given: Collection[str]) -> dict[Load, Expr]:
+def rows_ahead(rows: For, given: Collection[str]) -> dict[Load, Ahead]:
     """The distances between the elements that simd loops in a loop over rows load, and those that they fetch meanwhile.
 
     ``given`` are the buffers of the kernel: scratch memory is not fetched.
@@ -55,7 +66,7 @@ def rows_ahead(rows: For, given: Collection[str]) -> dict[Load, Expr]:
             continue
         distance = _distance(place, rows, read)
         if distance is not None:
-            found[read.load] = distance
+            found[read.load] = Ahead(distance, read.alone and _is_light(read.lanes))
     return found
 
 
@@ -100,6 +111,12 @@ def _reads(rows: For, given: Collection[str]) -> Iterator[_Read]:
             loads = [s for s in chosen.lanes.body if isinstance(s, Load) and s.buffer == chosen.load.buffer]
             if len(loads) <= SEVERAL or chosen.load is loads[0]:
                 yield chosen
+
+
+def _is_light(lanes: For) -> bool:
+    """Whether a loop adds up what it loads, or a cheap function of it."""
+    lets = [s.value for s in lanes.body if isinstance(s, Let)]
+    return len(lets) <= 1 and all(v.op in _CHEAP and v.dtype == "float32" for v in lets)
 
 
 def _is_row(s: Load, lanes: For) -> bool:

@@ -317,10 +317,10 @@ class KernelText:
         if self.without_vectors:
             return []
         lines = []
-        for load, distance in rows_ahead(rows, {f"b{k}" for k in range(len(self.kernel.buffers))}).items():
+        for load, (distance, light) in rows_ahead(rows, {f"b{k}" for k in range(len(self.kernel.buffers))}).items():
             name = self.ahead[load] = f"ahead{len(self.ahead)}_"
-            large = is_large(self.kernel, C.scalar)
-            lines.append(f"const int64_t {name} = {large} ? {C.scalar(distance)} : 0; (void){name};")
+            fetches = is_large(self.kernel, C.scalar) + (" && !symc_follows_rows()" if light else "")
+            lines.append(f"const int64_t {name} = {fetches} ? {C.scalar(distance)} : 0; (void){name};")
         return lines
 
     def _jammed(self, s: For, seen: list[Statement]) -> list[str] | None:

@@ -64,6 +64,9 @@ enum {
  * has no memory left: generated code has no way to go on. */
 SYMC_API void *symc_scratch(int slot, size_t bytes);
 
+/* Whether the processor reads rows ahead by itself so well that to ask for them delays a loop that only adds them up. */
+SYMC_API int symc_follows_rows(void);
+
 /* Fills all scratch blocks of the calling thread with a pattern, to test what depends on undefined contents: values, or the
  * time of operations on subnormal numbers. */
 SYMC_API void symc_scratch_fill(uint32_t pattern);
