@@ -115,7 +115,22 @@ def loops_in_turn(size):
     return module("growth_cases").Program([x], [y.sum()], [np.ones(3, "float32")])
 
 
-@pytest.mark.parametrize("build", [masked_chain, masked_sums, loops_in_turn], ids=lambda f: f.__name__)
+def loops_side_by_side(size):
+    """Loops of the same length, which do not need each other."""
+    T = symc.tensor
+    x = T.vector("x")
+    found = []
+    for k in range(size):
+        y, _ = symc.scan(
+            lambda s, p, k=k: T.tanh(s * p + 0.1 * k), sequences=[x], outputs_info=[T.constant(np.float32(k))]
+        )
+        found.append(y.sum())
+    return module("growth_cases").Program([x], found, [np.ones(3, "float32")])
+
+
+@pytest.mark.parametrize(
+    "build", [masked_chain, masked_sums, loops_in_turn, loops_side_by_side], ids=lambda f: f.__name__
+)
 def test_the_work_of_rewriting_is_proportional_to_the_constructs(build):
     """A walk over the whole graph for each construct, or a look at each pair of them, would show."""
     counts, case = module("growth_counts"), module("growth_cases").Case

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from symc.compiler.bodies import applications_inside
 from symc.compiler.scans.loop import Loop, State, is_costly, read
@@ -28,12 +28,32 @@ def joined(outputs: Sequence[Variable]) -> Sequence[Variable]:
         if len(loops) < 2:
             return outputs
         above = _loops_above(order, {loop.node for loop in loops})
-        known = [(loop, any(map(is_costly, loop.order))) for loop in loops if _may_be_joined(loop)]
-        pairs = ((a, b) for k, b in enumerate(known) for a in known[:k] if a[0].node not in above[b[0].node])
-        pair = next(((a, b) for (a, costs), (b, also) in pairs if costs == also and _pays(a, b, costs)), None)
-        if pair is None:
+        known = {old: new for pair in _pairs(loops, above) for old, new in _as_one(*pair).items()}
+        if not known:
             return outputs
-        outputs = clone_with(outputs, _as_one(*pair))
+        outputs = clone_with(outputs, known)
+
+
+def _pairs(loops: Sequence[Loop], above: Mapping[Apply, frozenset[Apply]]) -> list[tuple[Loop, Loop]]:
+    """Pairs that are worth joining. None of their loops depends on another, so that all can be joined at once."""
+    known = [(loop, any(map(is_costly, loop.order))) for loop in loops if _may_be_joined(loop)]
+    found: list[tuple[Loop, Loop]] = []
+    taken: set[Apply] = set()
+    before: set[Apply] = set()  # the loops on which those depend
+
+    def fits(loop: Loop) -> bool:
+        return loop.node not in taken and loop.node not in before and taken.isdisjoint(above[loop.node])
+
+    for k, (b, costs) in enumerate(known):
+        if not fits(b):
+            continue
+        for a, also in known[:k]:
+            if costs == also and fits(a) and a.node not in above[b.node] and _pays(a, b, costs):
+                found.append((a, b))
+                taken |= {a.node, b.node}
+                before |= above[a.node] | above[b.node]
+                break
+    return found
 
 
 def _loops_above(order: Sequence[Apply], loops: set[Apply]) -> dict[Apply, frozenset[Apply]]:
