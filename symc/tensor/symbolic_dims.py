@@ -43,11 +43,6 @@ def as_dim(x: Any) -> dims.Dim:
         if v in known:
             stack.pop()
             continue
-        found = v.__dict__.get("_as_dim")
-        if found is not None:
-            known[v] = found
-            stack.pop()
-            continue
         rule = None if v.owner is None else v.owner.op.record.dim
         inputs = () if v.owner is None else v.owner.inputs[: v.owner.op.record.dim_reads]
         if rule is None or v.ndim != 0 or not all(is_integer(i.dtype) for i in inputs):
@@ -59,8 +54,7 @@ def as_dim(x: Any) -> dims.Dim:
             stack.extend(pending)
             continue
         assert v.owner is not None
-        # kept, since a graph may ask for each of a chain of sums; the symbols it is made of never change once there
-        known[v] = v.__dict__["_as_dim"] = rule(v.owner, [known[i] for i in inputs])
+        known[v] = rule(v.owner, [known[i] for i in inputs])
         stack.pop()
     return known[x]
 
