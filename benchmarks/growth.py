@@ -133,10 +133,10 @@ def curve(case: Case, sizes: list[int], library: Path, limit: float) -> dict[str
 
 
 def prepared(folder: Path) -> Path:
-    """A cache with the run-time library in it: the smallest training step and the smallest scan need most of it."""
-    for name in ("lenet", "resnet18", "lstm"):
-        command = [sys.executable, __file__, "--child", name, "1"]
-        subprocess.run(command, env=os.environ | {"SYMC_CACHE": str(folder)}, stdout=subprocess.DEVNULL, check=True)
+    """A cache with the run-time library in it, and nothing that is made for a program."""
+    build = "from symc_backends.c import library\nfor part in library.PARTS: library.runtime().part(part)"
+    command = [sys.executable, "-c", build]
+    subprocess.run(command, env=os.environ | {"SYMC_CACHE": str(folder)}, stdout=subprocess.DEVNULL, check=True)
     return folder
 
 

@@ -70,7 +70,7 @@ def emit(program: Program) -> str:
     own += ['#include "kernels/narrow.h"'] if any("vindex32_" in t or "vburst_" in t for t in written) else []
     head = ['#include "kernels/support.h"', '#include "base/symc_rt.h"', *own, ""]
     head += ["struct args { void **b; const int64_t *n; };"]
-    head += ["struct call { void **B; const int64_t *D; };"] if writer.ranges else []
+    head += ["struct call { void **B; const int64_t *D; const void *here; };"] if writer.ranges else []
     head += writer.functions.called
     own_code = {
         h.native.name: h.native.code for h in writer.hosts if h.native is not None and h.native.code is not None
@@ -238,8 +238,8 @@ class _Entry:
     def _loop_by_rows(self, node: Loop, rows: Rows, depth: int) -> list[str]:
         """A function that runs the loop on a range of rows, with symbols of its own; and its call for all rows."""
         name, first, last = f"rows{len(self.ranges)}_", *(f"D[{self.symbols[s]}]" for s in (rows.first, rows.last))
-        self.timer = "STEP_OF_RANGE"
-        lines = self._loop(node, 1)
+        self.timer = "STEP_OF_RANGE" if rows.size is None else "STEP_OF_BLOCK"
+        lines = [*self._own_rows(rows), *self._loop(node, 1)]
         self.timer = "STEP"
         count = len(self.symbols)
         self.ranges.append("\n".join([
@@ -252,6 +252,10 @@ class _Entry:
             "}",
         ]))  # fmt: skip
         pad = "    " * depth
+        if rows.size is not None:
+            each = " + ".join(self.dim(part.bytes) for part in rows.own)
+            sizes = f"{self.dim(rows.count)}, {self.dim(rows.size)}, {each}"
+            return [f"{pad}{{ struct call call_ = {{B, D, SYMC_HERE}}; symc_row_blocks({name}, &call_, {sizes}); }}"]
         work = [f"{pad}    {first} = 0; {last} = {self.dim(rows.count)};"]
         for step in node.body:
             if isinstance(step, Step):
@@ -259,10 +263,26 @@ class _Entry:
                 work.append(f"{pad}    {{ {sizes}work_ += {C.scalar(step.kernel.flops)}; }}")
         call = f"symc_rows({name}, &call_, {self.dim(rows.count)}, {self.dim(node.count)}, work_);"
         return [
-            f"{pad}{{ struct call call_ = {{B, D}}; int64_t work_ = 0;",
+            f"{pad}{{ struct call call_ = {{B, D, 0}}; int64_t work_ = 0;",
             *work,
             f"{pad}    {call} }}",
         ]
+
+    def _own_rows(self, rows: Rows) -> list[str]:
+        """The beginning of a function for a range of rows: memory of its own for the values of these rows."""
+        if not rows.own:
+            return []
+        handles = len(self.stored) + sum(map(len, self.held.values()))
+        count = len(self.program.buffers) + (1 + handles if handles else 0)
+        lines = [f"    void *own_[{count}];", "    B = __builtin_memcpy(own_, B, sizeof own_);"]
+        starts, before = [], "0"
+        for part in rows.own:
+            starts.append(before)
+            before = f"{before} + (last_ - first_) * {self.dim(part.bytes)} / 64 * 64 + 64"
+        lines.append(f"    char *memory_ = symc_scratch(SYMC_SCRATCH_ROWS_SLOT, {before});")
+        for part, start in zip(rows.own, starts):
+            lines += [f"    B[{k}] = memory_ + {start};" for k in part.buffers]
+        return lines
 
 
 def _sizes(program: Program, writer: _Entry) -> list[str]:
@@ -307,11 +327,16 @@ static inline double now_(void) {
     return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 double symc_times[SYMC_PROFILE];
+static _Thread_local char here_; /* of the blocks of rows, those that the calling thread runs count */
+#define SYMC_HERE &here_
 #define STEP_OF_RANGE(k, ...) { if (first_) { __VA_ARGS__ } else STEP(k, __VA_ARGS__) }
+#define STEP_OF_BLOCK(k, ...) { if (((struct call *)args_)->here != &here_) { __VA_ARGS__ } else STEP(k, __VA_ARGS__) }
 #define STEP(k, ...) { const double start_ = now_(); __VA_ARGS__ symc_times[k] += now_() - start_; }
 #else
 #define STEP(k, ...) __VA_ARGS__
+#define SYMC_HERE 0
 #define STEP_OF_RANGE(k, ...) __VA_ARGS__
+#define STEP_OF_BLOCK(k, ...) __VA_ARGS__
 #endif
 """
 

@@ -23,6 +23,9 @@ from symc_backends.interp import evaluate
 
 __all__ = ["footprint"]
 
+ROWS_SLOT = 31
+"""The slot of scratch memory for the values that blocks of rows pass on, as in runtime/base/symc_rt.h."""
+
 
 def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     """The memory of a call besides its arrays; see ``symc.runtime.backend``."""
@@ -65,6 +68,17 @@ def _set_rows(library: Any, program: Program, bound: dict[Any, int]) -> dict[int
         count, work = int(dims.evaluate(loop.rows.count, bound)), 0
         bound[loop.rows.first], bound[loop.rows.last] = 0, count
         steps = [node for node in loop.body if isinstance(node, Step)]
+        if loop.rows.size is not None:
+            size = int(dims.evaluate(loop.rows.size, bound))
+            each = sum(int(dims.evaluate(part.bytes, bound)) for part in loop.rows.own)
+            rows = int(library.symc_rows_of_block(count // max(size, 1), size, each))
+            bound[loop.rows.last] = rows
+            blocks = -(-size // max(rows, 1)) * (count // max(size, 1))
+            threads = max(min(blocks, int(library.symc_num_threads())), 1)
+            found |= {id(step): threads for step in steps}
+            nbytes = sum(rows * int(dims.evaluate(part.bytes, bound)) // 64 * 64 + 64 for part in loop.rows.own)
+            _check(library.symc_measure_scratch_of_each(ROWS_SLOT, nbytes, threads))
+            continue
         for step in steps:
             known = {f"n{k}": np.int64(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
             work += int(evaluate(step.kernel.flops, known))

@@ -68,6 +68,7 @@ ffi = declared(
     int symc_measure_scratch_of_each(int slot, size_t bytes, int width);
     void symc_scratch_fill(uint32_t pattern);
     int64_t symc_row_ranges(int64_t rows, int64_t steps, int64_t work);
+    int64_t symc_rows_of_block(int64_t matrices, int64_t size, int64_t bytes);
     size_t symc_measured(void);
     void symc_measure_end(void);
     const char *symc_lapack_name(int k);

@@ -84,10 +84,12 @@ def _outermost(nodes: Sequence[Node]) -> Iterator[Loop]:
 def _held(program: Program, loop: Loop) -> list[int]:
     """The buffers of operands whose memory, dims and values are the same in all iterations of a loop."""
     nodes = list(walk((loop,)))
-    varying = set()
+    varying, moving = set(), set()
     for node in nodes:
         if isinstance(node, Loop):
             varying |= {node.index, node.done}
+            if node.rows is not None:
+                moving |= {node.rows.first, node.rows.last}
         elif isinstance(node, Bind):
             varying.add(node.symbol)
     memory = roots(program.buffers)
@@ -97,6 +99,7 @@ def _held(program: Program, loop: Loop) -> list[int]:
         for o in operands_of(step.kernel):
             ref = step.refs[o.buffer]
             fixed = all(varying.isdisjoint(symbols_of(d)) for d in (ref.offset, *step.dims))
+            fixed = fixed and moving.isdisjoint(symbols_of(ref.offset))
             root = memory.get(ref.buffer, ref.buffer)
             if fixed and root not in written and program.buffers[ref.buffer].role != "constant":
                 used.add(ref.buffer)

@@ -177,11 +177,13 @@ class _Call:
         if loop.rows is None:
             return self._iterations(loop)
         rows = dims.evaluate(loop.rows.count, self.bound)
-        for first, last in ((rows // 2, rows), (0, rows // 2)):  # any ranges, in any order
-            self.bound[loop.rows.first], self.bound[loop.rows.last] = first, last
-            status = self._iterations(loop)
-            if status:
-                return status
+        size = rows if loop.rows.size is None else dims.evaluate(loop.rows.size, self.bound)
+        for start in reversed(range(0, rows, size or 1)):  # any ranges, in any order
+            for first, last in ((start + size // 2, start + size), (start, start + size // 2)):
+                self.bound[loop.rows.first], self.bound[loop.rows.last] = first, last
+                status = self._iterations(loop)
+                if status:
+                    return status
         return 0
 
     def _iterations(self, loop: Loop) -> int:

@@ -52,6 +52,8 @@ class Target:
         Whether a loop over elements may contain a loop over steps whose states are in registers.
     loops_by_rows : bool
         Whether threads may run a loop on rows of their own.
+    rows_in_blocks : bool
+        Whether chains of products and what is computed of their rows may run some rows at a time.
     epilogues : bool
         Whether library calls process the elements that they have computed further, see ``symc.loops.ir.Epilogue``.
     chains : bool
@@ -82,6 +84,7 @@ class Target:
     any_rows: bool = False
     loops_in_registers: bool = False
     loops_by_rows: bool = False
+    rows_in_blocks: bool = False
     epilogues: bool = False
     chains: bool = False
     pooled_maps: bool = False
@@ -90,7 +93,7 @@ class Target:
 
 CPU = Target(
     map_limit=1024, most_columns=2048, any_rows=True, short_row=12, tile_length=256, packed_tile=256,
-    loops_in_registers=True, loops_by_rows=True, epilogues=True, chains=True, pooled_maps=True,
-    scatters=True,
+    loops_in_registers=True, loops_by_rows=True, rows_in_blocks=True, epilogues=True, chains=True,
+    pooled_maps=True, scatters=True,
 )  # fmt: skip
 """A few cores with their own caches."""

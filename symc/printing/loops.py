@@ -99,6 +99,11 @@ def _tree(
             done = "" if node.done is None else f", {show(node.done)} of them"
             if node.rows is not None:
                 done += f", rows {show(node.rows.first)} to {show(node.rows.last)} of {show(node.rows.count)}"
+                if node.rows.size is not None:
+                    done += f", none across multiples of {show(node.rows.size)}"
+                if node.rows.own:
+                    own = ", ".join(f"B{k}" for part in node.rows.own for k in part.buffers)
+                    done += f", each with {own} of its own"
             yield f"{number}for {show(node.index)} < {show(node.count)}{until}{done}"
             yield from _tree(program, node.body, numbers, kernels, pad + "  ")
 

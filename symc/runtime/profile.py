@@ -151,12 +151,13 @@ class Profile:
 
     @property
     def rows(self) -> list[Row]:
-        """One ``Row`` per step of the code that ran, the slowest first."""
+        """One ``Row`` per step that ran, the slowest first."""
         total = self.kernel_seconds or 1.0
         rows = [
             Row(r.name_of(k), r.calls, float(t), float(t) / total, b, f, tuple(dict.fromkeys(s.locations)))
             for r in [r for r in self._records if r.calls] or self._records
             for k, (s, t, b, f) in enumerate(zip(r.program.steps, r.times, r.bytes, r.flops))
+            if t or not r.calls  # in a branch that was not taken
         ]
         return sorted(rows, key=lambda row: -row.seconds)
 
@@ -233,6 +234,10 @@ def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list
                 known[node.index] = 0
                 if node.rows is not None:
                     known[node.rows.first], known[node.rows.last] = 0, dims.evaluate(node.rows.count, known)
+                    if node.rows.size is not None:  # ranges of rows, each of which reads some operands whole
+                        size = max(dims.evaluate(node.rows.size, known), 1)
+                        count *= known[node.rows.last] // size
+                        known[node.rows.last] = size
                 visit(node.body, times * count)
                 if node.done is not None:
                     known[node.done] = count

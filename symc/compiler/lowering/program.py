@@ -11,7 +11,7 @@ from symc.compiler.target import CPU, Target
 from symc.graph import dims
 from symc.graph.dim_bounds import largest
 from symc.loops.interning import Kernels
-from symc.loops.ir import Bind, Branch, Buffer, Check, Host, Loop, Node, Program, Ref, Room, Step, walk
+from symc.loops.ir import Bind, Branch, Buffer, Check, Host, Loop, Node, OwnRows, Program, Ref, Room, Step, walk
 
 __all__ = ["ProgramBuilder", "Region", "used"]
 
@@ -194,7 +194,12 @@ def _renumbered(node: Node, new: Mapping[int, int], kernels: Kernels) -> Node:
         return replace(node, buffer=new[node.buffer])
     if isinstance(node, Loop):
         until = None if node.until is None else moved(node.until)
-        return replace(node, body=tuple(_renumbered(n, new, kernels) for n in node.body), until=until)
+        rows = node.rows
+        if rows is not None and rows.own:
+            own = tuple(OwnRows(tuple(new[k] for k in part.buffers), part.bytes) for part in rows.own)
+            rows = replace(rows, own=own)
+        body = tuple(_renumbered(n, new, kernels) for n in node.body)
+        return replace(node, body=body, until=until, rows=rows)
     if isinstance(node, Branch):
         then, otherwise = (tuple(_renumbered(n, new, kernels) for n in part) for part in (node.then, node.otherwise))
         return Branch(moved(node.condition), then, otherwise)
@@ -237,6 +242,9 @@ def _symbols(buffers: Sequence[Buffer], body: Sequence[Node], given: Iterable[An
                 late.setdefault(node.rows.first)
                 late.setdefault(node.rows.last)
                 note(node.rows.count)
+                note(node.rows.size)
+                for part in node.rows.own:
+                    note(part.bytes)
             note(node.count)
     known = set(given) - late.keys()
     unknown = [s for s in found if s not in known and s not in late]

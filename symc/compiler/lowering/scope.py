@@ -19,12 +19,14 @@ from symc.compiler.fusion import (
     symbols_of_unit,
     terms_map,
 )
+from symc.compiler.fusion.row_chains import RowChain, in_chain_order, row_chains
 from symc.compiler.lowering.epilogue import EpilogueLowering, lower_chain
 from symc.compiler.lowering.fusion_group import lower_group
 from symc.compiler.lowering.placing import Placed, placed_results
 from symc.compiler.lowering.prerequisites import Prerequisites
 from symc.compiler.lowering.program import ProgramBuilder, Region
 from symc.compiler.lowering.recurrences import in_registers
+from symc.compiler.lowering.row_blocks import in_blocks
 from symc.compiler.lowering.row_loops import by_rows
 from symc.compiler.lowering.sharing import copy_step, viewed
 from symc.compiler.lowering.single import lower_single
@@ -161,9 +163,14 @@ class Scope(Region):
         copies, refs = self._claim(targets or [None] * len(self.outputs))
         self.last_use = self._last_uses()
         self.placed = placed_results(self.units, self.stored, self.graph, self._may_hold)
+        if not self.binding:
+            self.flush()  # equalities of dims that are known
+        rows = self._row_chains()
         chains = self._chains()
-        behind = 0
+        behind = begun = 0
         for position, unit in enumerate(self.units):
+            if id(unit) in rows and unit is rows[id(unit)].units[0]:
+                begun = len(self.nodes)
             if self.pending and self._wants(unit):
                 self.flush()
             if position in chains:
@@ -184,6 +191,9 @@ class Scope(Region):
             else:
                 self._lower_single(unit, position)
             self.pending.met(_made(unit))
+            chain = rows.get(id(unit))
+            if chain is not None and unit is chain.units[-1]:
+                self._run_in_blocks(chain, begun)
         self.flush()
         for ref, v in copies:
             self.copy(v, ref)
@@ -198,6 +208,39 @@ class Scope(Region):
         lower = unit.op.record.lower
         if isinstance(lower, Loops) and lower.in_place is not None and not in_place and not placed:
             self.copying[id(steps[0])] = steps[0], unit, unit.inputs[lower.in_place]
+
+    def _row_chains(self) -> dict[int, RowChain]:
+        """The chains that may run some rows at a time, by the identities of their first and last units.
+
+        From now on their units follow one another.
+        """
+        if not self.builder.target.rows_in_blocks or self.pending or self.parent is not None:
+            return {}
+        found = row_chains(self.units, self.stored, self.outputs, self.placed)
+        if found:
+            self.units = in_chain_order(self.units, found)
+            self.last_use = self._last_uses()
+        return {id(unit): chain for chain in found for unit in (chain.units[0], chain.units[-1])}
+
+    def _run_in_blocks(self, chain: RowChain, begun: int) -> None:
+        """Let the nodes of a chain, all that were added since ``begun``, run some rows at a time."""
+
+        buffers = self.builder.buffers
+
+        def is_private(ref: Ref) -> bool:
+            return ref.offset == 0 and self.is_own(ref.buffer) and not buffers[ref.buffer].dynamic
+
+        def memory_of(number: int) -> int:
+            while buffers[number].alias >= 0:
+                number = buffers[number].alias
+            return number
+
+        nodes = in_blocks(chain, self.nodes[begun:], self.stored, self.ref_of, is_private, memory_of, self._flag)
+        if nodes is not None:
+            self.nodes[begun:] = nodes
+
+    def _flag(self) -> Ref:
+        return Ref(self.builder.buffer("rows in blocks", "bool", (), "temp", self))
 
     def _chains(self) -> dict[int, int]:
         """The chains of units that one kernel computes: nothing has to be done between these."""

@@ -8,6 +8,13 @@ enum {
                             * reads a part of what each of them would otherwise have to read whole */
     LEAST_SUNK_ROWS = 24,       /* of a range that multiplies its own rows: fewer take longer than many at once */
     LEAST_SUNK_BYTES = 4 << 20, /* of the products of all steps: fewer stay in the caches */
+
+    BLOCK_BYTES = 1 << 19,       /* that the steps of a block pass on to each other: they stay in a core's cache */
+    LEAST_BLOCK = 32,            /* rows: products of fewer read the other operand too often */
+    MOST_BLOCK_BYTES = 1 << 22,  /* of a block with the least rows */
+    LEAST_BLOCKED_BYTES = 1 << 20, /* of all rows: fewer are in the caches anyway */
+    BLOCKS_OF_THREAD = 3,        /* at least, if blocks have the least rows: the threads finish at the same time */
+    TERMS_OF_ROW = 8,            /* of the products, for each row of a block: with more, they take most of the time */
 };
 
 int64_t symc_row_ranges(int64_t rows, int64_t steps, int64_t work)
@@ -46,6 +53,55 @@ void symc_rows(symc_task fn, void *arg, int64_t rows, int64_t steps, int64_t wor
 void symc_product_in_steps_u8(void *const *bufs, const int64_t *p)
 {
     const int64_t rows = p[0], steps = p[1], cols = p[2], threads = symc_num_threads();
+    if (symc_is_measuring())
+        return;
     *(uint8_t *)bufs[0] = rows >= threads * LEAST_SUNK_ROWS && rows * steps * cols * p[4] >= LEAST_SUNK_BYTES &&
                           symc_row_ranges(rows, steps, 4 * rows * cols * p[3]) == threads;
+}
+
+int64_t symc_rows_of_block(int64_t matrices, int64_t size, int64_t bytes)
+{
+    int64_t rows = BLOCK_BYTES / (bytes < 1 ? 1 : bytes), blocks = BLOCKS_OF_THREAD * symc_num_threads();
+    if (matrices < blocks && rows > matrices * size / blocks)
+        rows = matrices * size / blocks;
+    if (rows < LEAST_BLOCK)
+        rows = LEAST_BLOCK;
+    if (rows >= size)
+        return size;
+    const int64_t parts = (size + rows - 1) / rows; /* of nearly equal length */
+    return (size + parts - 1) / parts;
+}
+
+typedef struct {
+    symc_task fn;
+    void *arg;
+    int64_t size, rows, parts; /* of a matrix, of a block, blocks of a matrix */
+} blocks_of_rows;
+
+static void run_blocks(void *arg, int64_t begin, int64_t end)
+{
+    const blocks_of_rows *l = arg;
+    for (int64_t b = begin; b < end; b++) {
+        const int64_t start = b / l->parts * l->size, first = b % l->parts * l->rows, last = first + l->rows;
+        l->fn(l->arg, start + first, start + (last < l->size ? last : l->size));
+    }
+}
+
+void symc_row_blocks(symc_task fn, void *arg, int64_t rows, int64_t size, int64_t bytes)
+{
+    if (rows < 1 || size < 1)
+        return;
+    blocks_of_rows l = {fn, arg, size, symc_rows_of_block(rows / size, size, bytes), 0};
+    l.parts = (size + l.rows - 1) / l.rows;
+    symc_parallel(run_blocks, &l, rows / size * l.parts, 1);
+}
+
+void symc_rows_in_blocks_u8(void *const *bufs, const int64_t *p)
+{
+    const int64_t matrices = p[0], size = p[1], bytes = p[2], terms = p[3];
+    const int64_t rows = symc_rows_of_block(matrices, size, bytes);
+    if (symc_is_measuring())
+        return;
+    *(uint8_t *)bufs[0] = rows >= LEAST_BLOCK && rows * bytes <= MOST_BLOCK_BYTES && terms <= TERMS_OF_ROW * rows &&
+                          matrices * size * bytes >= LEAST_BLOCKED_BYTES;
 }

@@ -47,6 +47,17 @@ SYMC_API void symc_rows(symc_task fn, void *arg, int64_t rows, int64_t steps, in
 /* The number of ranges. */
 SYMC_API int64_t symc_row_ranges(int64_t rows, int64_t steps, int64_t work);
 
+/* Calls `fn(arg, first, last)` for blocks of rows, at the same time. No block has rows of two matrices of `size` rows each;
+ * what the steps of `fn` pass on to each other, `bytes` for a row, stays in the caches. */
+SYMC_API void symc_row_blocks(symc_task fn, void *arg, int64_t rows, int64_t size, int64_t bytes);
+
+/* The number of rows of a block, for this many matrices. */
+SYMC_API int64_t symc_rows_of_block(int64_t matrices, int64_t size, int64_t bytes);
+
+/* Whether rows should pass through several steps in blocks, the first of which is a product over K terms, or each step
+ * should compute the rows of all matrices.  bufs = {yes, a byte};  p = {matrices, rows of each, bytes for a row, K} */
+SYMC_API void symc_rows_in_blocks_u8(void *const *bufs, const int64_t *p);
+
 /* Whether each range of rows multiplies its own rows, by a K x N matrix in each step, or all threads multiply those of all
  * steps before the loop.  bufs = {yes, a byte};  p = {rows, steps, N, K, bytes of an element} */
 SYMC_API void symc_product_in_steps_u8(void *const *bufs, const int64_t *p);
@@ -55,7 +66,8 @@ SYMC_API void symc_product_in_steps_u8(void *const *bufs, const int64_t *p);
 
 enum {
     SYMC_SCRATCH_SLOTS = 32,       /* slots of one thread: 0 .. 31 */
-    SYMC_SCRATCH_LIBRARY_SLOT = 16 /* this slot and those above belong to the library calls */
+    SYMC_SCRATCH_LIBRARY_SLOT = 16, /* this slot and those above belong to the library calls */
+    SYMC_SCRATCH_ROWS_SLOT = 31    /* but for this one: the values that blocks of rows pass on */
 };
 
 /* The calling thread's scratch block `slot`, at least `bytes` long, 64-byte aligned, contents undefined.
