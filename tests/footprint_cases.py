@@ -72,6 +72,13 @@ def long_softmax(n):
     return symc.function([x], T.nnet.softmax(x)), [(10, n // 10)]
 
 
+def attention(n):
+    """Blocks of rows: threads have memory for the scores of theirs, and all products share the packed keys and values."""
+    q, k, v = T.tensor3s("q", "k", "v")
+    weights = T.nnet.softmax(T.batched_dot(q, k.dimshuffle(0, 2, 1)), axis=-1)
+    return symc.function([q, k, v], T.batched_dot(weights, v)), [(3, n, 64), (3, n, 64), (3, n, 64)]
+
+
 def gemm(n):
     x, y = T.matrices("x", "y")
     return symc.function([x, y], T.dot(x.T, y) + 1), [(n, n + 7), (n, n - 5)]
@@ -107,6 +114,7 @@ CASES = {
     "chain": (chain, 20_000_000, 30_000),
     "softmax": (softmax, 20_000_000, 3_000),
     "long softmax": (long_softmax, 20_000_000, 30_000),
+    "attention": (attention, 5000, 20),
     "gemm": (gemm, 3000, 60),
     "deep gemm": (deep_gemm, 400, 20),
     "swapped": (swapped, 3000, 50),

@@ -172,6 +172,21 @@ def products():
 
 
 @program
+def products_in_blocks_of_rows():
+    """Scores that are larger than a cache: of several matrices with masks, of one, and only the best of each row."""
+    q, k, v, m = T.tensor3("q"), T.tensor3("k"), T.tensor3("v"), T.matrix("m")
+    x, y = T.matrix("x"), T.matrix("y")
+    scores = T.batched_dot(q, k.dimshuffle(0, 2, 1)) + m.dimshuffle(0, "x", 1)
+    f = symc.function([q, k, v, m], T.batched_dot(T.nnet.softmax(scores, axis=-1), v))
+    g = symc.function([x, y], T.max(T.dot(x, y.T), axis=1))
+    for b, n, s in ((2, 301, 700), (1, 1031, 517)):
+        a, c, d, e = draw(b, n, 5), draw(b, s, 5), draw(b, s, 3), draw(b, s)
+        p = np.exp(a @ c.swapaxes(1, 2) + e[:, None])
+        yield f(a, c, d, e), p / p.sum(2, keepdims=True) @ d
+        yield g(a[0], c[0]), (a[0] @ c[0].T).max(1)
+
+
+@program
 def products_with_much_to_multiply():
     """Packed panels, and parts of bfloat16 where the processor has matrix registers."""
     x, y = T.matrices("xy")

@@ -10,6 +10,8 @@ import pytest
 import symc
 import symc.tensor as T
 from symc.compiler.fusion import row_chains
+from symc.compiler.lowering.row_blocks import block_of, pays
+from symc.graph import dims
 from symc.loops.ir import Branch, Loop, walk
 from symc.printing.stages import state_after
 
@@ -30,11 +32,9 @@ def program_of(f: Any) -> Any:
 
 
 def blocks_of(f: Any) -> list[Loop]:
-    """The loops over blocks of rows of a function, all of them in branches."""
+    """The loops over blocks of rows of a function."""
     program = program_of(f)
     found = [node for node in walk(program.body) if isinstance(node, Loop) and node.rows and node.rows.size is not None]
-    inside = [node for b in program.body if isinstance(b, Branch) for node in b.then]
-    assert all(any(loop is node for node in inside) for loop in found)
     return found
 
 
@@ -229,23 +229,43 @@ def test_results_do_not_overwrite_what_other_blocks_read():
 
 def test_the_rule():
     """In blocks only if the values of all rows are large, the blocks not too large, and the products not too deep."""
-    from symc_backends.c.build import ffi, runtime
+    assert pays(8 * 1024, 1024, 8192, 64) == 1 and pays(4096, 4096, 32768, 64) == 1
+    assert pays(64, 64, 512, 64) == 0  # they stay in the cache anyway
+    assert pays(8 * 16, 16, 1 << 20, 64) == 0  # of so few rows each would read the other operand
+    assert pays(8 * 1024, 1024, 8192, 100000) == 0
+    assert pays(1000, 1000, 1 << 20, 64) == 0  # not even the least block stays in a cache
+    assert pays(0, 0, 0, 0) == 0
+    assert block_of(5000, 4096) == 256 and block_of(50, 4096) == 50 and block_of(5000, 1 << 20) == 32
+    n = dims.new_symbol("n")
+    for length in (0, 5, 31, 32, 255, 256, 257, 100000):
+        assert dims.evaluate(pays(n, n, 4096, 64), {n: length}) == pays(length, length, 4096, 64)
 
-    def decided(*p: int) -> bool:
-        yes, params = ffi.new("uint8_t *"), ffi.new("int64_t[]", p)
-        runtime().symc_rows_in_blocks_u8(ffi.new("void *[]", [yes]), params)
-        return bool(yes[0])
 
-    assert decided(8, 1024, 8192, 64) and decided(1, 4096, 32768, 64)
-    assert not decided(1, 64, 512, 64)  # they stay in the cache anyway
-    assert not decided(8, 16, 1 << 20, 64)  # of so few rows each would read the other operand
-    assert not decided(1, 1024, 8192, 100000)
-    assert not decided(1, 1000, 1 << 20, 64)  # not even the least block stays in a cache
-    assert not decided(0, 0, 0, 0)
-    rows = runtime().symc_rows_of_block
-    with symc.config.change(threads=2):
-        assert rows(1, 5120, 1 << 12) == 128 and rows(1, 5000, 1 << 12) == 125 and rows(100, 100, 1 << 12) == 100
-        assert rows(1, 100, 1 << 12) == 25 and rows(0, 0, 0) == 0  # of equal parts
+def test_blocks_of_threads():
+    """Blocks become smaller, down to a limit, if there are fewer than a few for each thread."""
+    from symc_backends.c.build import runtime
+
+    rows, before = runtime().symc_rows_of_block, runtime().symc_num_threads()
+    runtime().symc_set_num_threads(2)
+    try:
+        assert rows(1, 5120, 128) == 128 and rows(1, 5000, 128) == 125 and rows(100, 100, 128) == 100
+        assert rows(1, 300, 128) == 50 and rows(1, 100, 128) == 25 and rows(0, 0, 0) == 0  # of equal parts
+        assert rows(1, 100, 16) == 15
+    finally:
+        runtime().symc_set_num_threads(before)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_large_values_have_no_memory(known):
+    """Scores of 16,384 x 16,384 would take 1 GB, and the weights as much; where sizes are known, there is no branch."""
+    n = 16384
+    q, k, v = (T.TensorType("float32", (1, n, 2) if known else (None, None, None))(name) for name in "qkv")
+    f = symc.function([q, k, v], T.batched_dot(T.nnet.softmax(T.batched_dot(q, k.dimshuffle(0, 2, 1))), v))
+    args = [np.ones((1, n, 2), "float32") for _ in range(3)]
+    np.testing.assert_allclose(f(*args), 1, rtol=1e-5)
+    program = program_of(f)
+    assert any(isinstance(node, Branch) for node in program.body) != known
+    assert symc.memory_estimate(f, [a.shape for a in args]).peak < 1 << 25
 
 
 def test_chains_follow_one_another():

@@ -16,7 +16,7 @@ from symc.loops.routines import ROUTINES
 from symc_backends.c import library
 from symc_backends.c.dialect import TAG
 
-IN_CORE = {"product_in_steps", "rows_in_blocks"}
+IN_CORE = {"product_in_steps"}
 """Calls of the part that every program loads: it decides on threads, and computes nothing."""
 
 

@@ -92,6 +92,7 @@ class _Entry:
         self.stored = stored_buffers(program)
         self.held = held_buffers(program)
         self.within: dict[int, int] = {}  # the buffers that are held in the loop that is being written
+        self.unless_once = ""  # before a handle: whether several iterations of the loop read the same operand
         self.tables = Tables(self.functions, self.dim, self.handles)
         self.symbols = {s: k for k, s in enumerate(program.symbols)}
         self.ranges: list[str] = []  # functions that run loops on ranges of rows
@@ -180,7 +181,9 @@ class _Entry:
         found = []
         for operand, place in zip(operands_of(step.kernel), self.handles(step)):
             held = self.within.get(step.refs[operand.buffer].buffer)
-            ways = [f"B[{k}]" for k in (place, None if held is None else self._held_at(held)) if k is not None]
+            ways = [] if place is None else [f"B[{place}]"]
+            if held is not None:
+                ways.append(f"{self.unless_once}B[{self._held_at(held)}]")
             found.append(f"({ways[0]} ? {ways[0]} : {ways[1]})" if len(ways) == 2 else ways[0] if ways else "0")
         return found
 
@@ -239,7 +242,10 @@ class _Entry:
         """A function that runs the loop on a range of rows, with symbols of its own; and its call for all rows."""
         name, first, last = f"rows{len(self.ranges)}_", *(f"D[{self.symbols[s]}]" for s in (rows.first, rows.last))
         self.timer = "STEP_OF_RANGE" if rows.size is None else "STEP_OF_BLOCK"
+        if rows.size is not None:
+            self.unless_once = f"last_ - first_ == {self.dim(rows.size)} ? 0 : "
         lines = [*self._own_rows(rows), *self._loop(node, 1)]
+        self.unless_once = ""
         self.timer = "STEP"
         count = len(self.symbols)
         self.ranges.append("\n".join([
@@ -253,8 +259,8 @@ class _Entry:
         ]))  # fmt: skip
         pad = "    " * depth
         if rows.size is not None:
-            each = " + ".join(self.dim(part.bytes) for part in rows.own)
-            sizes = f"{self.dim(rows.count)}, {self.dim(rows.size)}, {each}"
+            assert rows.block is not None
+            sizes = ", ".join(map(self.dim, (rows.count, rows.size, rows.block)))
             return [f"{pad}{{ struct call call_ = {{B, D, SYMC_HERE}}; symc_row_blocks({name}, &call_, {sizes}); }}"]
         work = [f"{pad}    {first} = 0; {last} = {self.dim(rows.count)};"]
         for step in node.body:

@@ -7,12 +7,12 @@ their work and request memory as usual, but touch no array. The estimate therefo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from symc.graph import dims
-from symc.loops.ir import Alloc, Call, For, Host, If, Loop, Program, Step, walk
+from symc.loops.ir import ROWS_IN_BLOCKS, Alloc, Branch, Call, For, Host, If, Loop, Program, Step, walk
 from symc.runtime.memory_use import Memory
 from symc.runtime.segments import offsets_of
 from symc_backends.c import stored
@@ -41,12 +41,14 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     try:
         threads = _set_rows(library, program, bound)
         for step in program.steps:
+            if threads.get(id(step), _ALONE).threads == 0:
+                continue
             if isinstance(step, Host) and step.native is not None and step.native.code is None:
                 params = [int(dims.evaluate(d, bound)) for d in step.native.params]
                 _request(library, step.native.name, len(step.refs), params)
             if isinstance(step, Step):
                 known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
-                _measure(library, step, known, threads.get(id(step), 0), executable)
+                _measure(library, step, known, threads.get(id(step), _ALONE), executable)
             now = int(library.symc_measured())
             if now > before:
                 scratch.append((step, now - before))
@@ -56,26 +58,52 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     return Memory(total, scratch)
 
 
-def _set_rows(library: Any, program: Program, bound: dict[Any, int]) -> dict[int, int]:
-    """Set the symbols of loops over rows for their longest range; returns the numbers of ranges, by step.
+class _Ranges(NamedTuple):
+    """How many threads run ranges of a step's rows at the same time, and how many forms of its operands they keep.
 
-    Steps of loops with one range are not in the result.
+    With one thread, all threads run the step; with none, it does not run.
     """
-    found: dict[int, int] = {}
+
+    threads: int
+    forms: int = 0
+
+
+_ALONE = _Ranges(1)
+
+
+def _skipped(program: Program, bound: Mapping[Any, int]) -> set[int]:
+    """The loops over blocks of rows, by identity, instead of which a call with these sizes runs steps of all rows."""
+    found: set[int] = set()
+    for decide, branch in zip(program.body, program.body[1:]):
+        if isinstance(branch, Branch) and isinstance(decide, Step) and decide.name == ROWS_IN_BLOCKS:
+            if not dims.evaluate(decide.dims[0], bound):
+                found.update(map(id, branch.then))
+    return found
+
+
+def _set_rows(library: Any, program: Program, bound: dict[Any, int]) -> dict[int, _Ranges]:
+    """Set the symbols of loops over rows for their longest range; returns the ranges of steps in loops with several."""
+    found: dict[int, _Ranges] = {}
+    skipped = _skipped(program, bound)
     for loop in walk(program.body):
         if not isinstance(loop, Loop) or loop.rows is None:
             continue
         count, work = int(dims.evaluate(loop.rows.count, bound)), 0
         bound[loop.rows.first], bound[loop.rows.last] = 0, count
         steps = [node for node in loop.body if isinstance(node, Step)]
-        if loop.rows.size is not None:
-            size = int(dims.evaluate(loop.rows.size, bound))
-            each = sum(int(dims.evaluate(part.bytes, bound)) for part in loop.rows.own)
-            rows = int(library.symc_rows_of_block(count // max(size, 1), size, each))
+        if id(loop) in skipped:
+            found |= {id(step): _Ranges(0) for step in steps}
+            continue
+        if loop.rows.size is not None and loop.rows.block is not None:
+            size, block = (int(dims.evaluate(d, bound)) for d in (loop.rows.size, loop.rows.block))
+            matrices = count // max(size, 1)
+            rows = int(library.symc_rows_of_block(matrices, size, block))
             bound[loop.rows.last] = rows
-            blocks = -(-size // max(rows, 1)) * (count // max(size, 1))
+            blocks = -(-size // max(rows, 1)) * matrices
             threads = max(min(blocks, int(library.symc_num_threads())), 1)
-            found |= {id(step): threads for step in steps}
+            for step in steps:
+                several = any(loop.rows.first in dims.symbols_of(r.offset) for r in step.refs[2:])
+                found[id(step)] = _Ranges(threads, 0 if rows == size else matrices if several else 1)
             nbytes = sum(rows * int(dims.evaluate(part.bytes, bound)) // 64 * 64 + 64 for part in loop.rows.own)
             _check(library.symc_measure_scratch_of_each(ROWS_SLOT, nbytes, threads))
             continue
@@ -85,13 +113,13 @@ def _set_rows(library: Any, program: Program, bound: dict[Any, int]) -> dict[int
         ranges = int(library.symc_row_ranges(count, int(dims.evaluate(loop.count, bound)), work))
         if ranges > 1:
             bound[loop.rows.last] = -(-count // ranges)
-            found |= {id(step): ranges for step in steps}
+            found |= {id(step): _Ranges(ranges) for step in steps}
     return found
 
 
-def _measure(library: Any, step: Step, known: Mapping[str, int], each: int, executable: Executable) -> None:
-    """Request all scratch memory that a kernel requests; with ``each``, when that many threads run the kernel whole."""
-    kernel = step.kernel
+def _measure(library: Any, step: Step, known: Mapping[str, int], ranges: _Ranges, executable: Executable) -> None:
+    """Request all scratch memory that a kernel requests; with several ``ranges``, when threads run the kernel whole."""
+    kernel, each = step.kernel, ranges.threads if ranges.threads > 1 or ranges.forms else 0
     slots = scratch_slots(kernel)
     operands = stored.operands_of(kernel)
     chain: list[Call] = []
@@ -115,11 +143,15 @@ def _measure(library: Any, step: Step, known: Mapping[str, int], each: int, exec
             continue
         params = [int(evaluate(p, dict(known))) for p in s.params]
         handles = [_handle(executable, step.refs[o.buffer].buffer) for o in operands if o.call is s]
-        if handles and not each:
+        if handles and (not each or ranges.forms):
             name, tag = s.name.rsplit("_", 1)
             function = library.address(f"symc_{name}_stored_{tag}")
             nothing, held = ffi.new("void *[]", len(s.buffers)), ffi.new("symc_stored *[]", handles)
-            _check(library.symc_measure_stored_call(function, nothing, ffi.new("int64_t[]", params), held))
+            given = ffi.new("int64_t[]", params)
+            if each:
+                _check(library.symc_measure_each_stored(function, nothing, given, held, each, ranges.forms))
+            else:
+                _check(library.symc_measure_stored_call(function, nothing, given, held))
         else:
             _request(library, f"symc_{s.name}", len(s.buffers), params, each)
 

@@ -65,10 +65,12 @@ ffi = declared(
     int symc_measure_call(void (*)(void *const *, const int64_t *), void *const *, const int64_t *);
     int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
     int symc_measure_each(void (*)(void *const *, const int64_t *), void *const *, const int64_t *, int width);
+    int symc_measure_each_stored(void (*)(void *const *, const int64_t *, symc_stored *const *), void *const *,
+                                 const int64_t *, symc_stored *const *, int width, int64_t forms);
     int symc_measure_scratch_of_each(int slot, size_t bytes, int width);
     void symc_scratch_fill(uint32_t pattern);
     int64_t symc_row_ranges(int64_t rows, int64_t steps, int64_t work);
-    int64_t symc_rows_of_block(int64_t matrices, int64_t size, int64_t bytes);
+    int64_t symc_rows_of_block(int64_t matrices, int64_t size, int64_t block);
     size_t symc_measured(void);
     void symc_measure_end(void);
     const char *symc_lapack_name(int k);

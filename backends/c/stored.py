@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from symc.graph.dim_parts import symbols_of
+from symc.graph.dim_parts import new_symbol, symbols_of
+from symc.graph.dims import floordiv, maximum
 from symc.loops.calls import CALLS
 from symc.loops.ir import Bind, Branch, Call, Kernel, Loop, Node, Program, Step, roots, walk
 from symc.runtime.storage import Storage
@@ -85,11 +86,17 @@ def _held(program: Program, loop: Loop) -> list[int]:
     """The buffers of operands whose memory, dims and values are the same in all iterations of a loop."""
     nodes = list(walk((loop,)))
     varying, moving = set(), set()
+    matrices: dict[
+        Any, Any
+    ] = {}  # the number of the matrix that a range of rows is in: its operand is the same for them
     for node in nodes:
         if isinstance(node, Loop):
             varying |= {node.index, node.done}
             if node.rows is not None:
                 moving |= {node.rows.first, node.rows.last}
+                if node.rows.size is not None:
+                    number = floordiv(node.rows.first, maximum(node.rows.size, 1))
+                    matrices |= {} if type(number) is int else {number: new_symbol("matrix")}
         elif isinstance(node, Bind):
             varying.add(node.symbol)
     memory = roots(program.buffers)
@@ -99,7 +106,8 @@ def _held(program: Program, loop: Loop) -> list[int]:
         for o in operands_of(step.kernel):
             ref = step.refs[o.buffer]
             fixed = all(varying.isdisjoint(symbols_of(d)) for d in (ref.offset, *step.dims))
-            fixed = fixed and moving.isdisjoint(symbols_of(ref.offset))
+            if fixed and not moving.isdisjoint(symbols_of(ref.offset)):
+                fixed = moving.isdisjoint(symbols_of(ref.offset.xreplace(matrices)))
             root = memory.get(ref.buffer, ref.buffer)
             if fixed and root not in written and program.buffers[ref.buffer].role != "constant":
                 used.add(ref.buffer)

@@ -181,6 +181,11 @@ class _Call:
         for start in reversed(range(0, rows, size or 1)):  # any ranges, in any order
             for first, last in ((start + size // 2, start + size), (start, start + size // 2)):
                 self.bound[loop.rows.first], self.bound[loop.rows.last] = first, last
+                for part in loop.rows.own:
+                    nbytes = (last - first) * dims.evaluate(part.bytes, self.bound)
+                    own = np.full(nbytes, 0xCB, "uint8")
+                    for k in part.buffers:
+                        self.memory[k] = own.view(self.program.buffers[k].dtype)
                 status = self._iterations(loop)
                 if status:
                     return status

@@ -247,11 +247,6 @@ def _product_in_steps(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray
     outputs[0][...] = p["rows"] > 1
 
 
-def _rows_in_blocks(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
-    """Whether rows pass through several steps in blocks, or each step computes all of them."""
-    outputs[0][...] = p["matrices"] * p["rows"] > 1
-
-
 CALLS: dict[str, CallSpec] = {
     "gemm": CallSpec(
         ("C",), ("A", "B"), ("transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "accumulate"), _gemm,
@@ -290,8 +285,5 @@ CALLS: dict[str, CallSpec] = {
     ),
     "product_in_steps": CallSpec(
         ("yes",), (), ("rows", "steps", "N", "K", "itemsize"), _product_in_steps, lambda *p: index(0), tags=("u8",)
-    ),
-    "rows_in_blocks": CallSpec(
-        ("yes",), (), ("matrices", "rows", "bytes", "K"), _rows_in_blocks, lambda *p: index(0), tags=("u8",)
     ),
 }  # fmt: skip

@@ -28,8 +28,8 @@ from symc.loops.expr import Expr, substituted
 
 __all__ = [
     "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Carried", "Check", "Epilogue", "For", "Host",
-    "If", "Kernel", "Let", "Load", "Loop", "Native", "Node", "OwnRows", "Program", "Ref", "Room", "Rows", "SUM_TERMS",
-    "Statement", "Step", "Store", "UNBOUNDED", "moved", "roots", "walk",
+    "If", "Kernel", "Let", "Load", "Loop", "Native", "Node", "OwnRows", "Program", "ROWS_IN_BLOCKS", "Ref", "Room", "Rows",
+    "SUM_TERMS", "Statement", "Step", "Store", "UNBOUNDED", "moved", "roots", "walk",
 ]  # fmt: skip
 
 SUM_TERMS = {"float32": 32, "float64": 512}
@@ -296,6 +296,10 @@ class Host:
         return self.buffers[: self.outputs]
 
 
+ROWS_IN_BLOCKS = "rows in blocks"
+"""The kernel of the step before a branch that tells whether rows pass through several steps in blocks: its dim, 0 or 1."""
+
+
 @dataclass(frozen=True)
 class OwnRows:
     """Buffers in the same memory that only the rows of a range use: the range's first row is at their start.
@@ -313,14 +317,15 @@ class Rows:
 
     The loop may run for any ranges of rows one after another or at the same time, each range with values of its own of
     the symbols ``first`` and ``last`` and of the loop's index, as long as every row is in one of them. With a ``size``,
-    no range contains row ``k * size`` unless it begins there. Ranges that run at the same time have memory of their own
-    for the buffers in ``own``.
+    no range contains row ``k * size`` unless it begins there, or has more than ``block`` rows. Ranges that run at the
+    same time have memory of their own for the buffers in ``own``.
     """
 
     first: Any
     last: Any
     count: Dim
     size: Dim | None = None
+    block: Dim | None = None
     own: tuple[OwnRows, ...] = ()
 
 

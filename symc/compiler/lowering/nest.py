@@ -374,15 +374,19 @@ class Nest(GroupIteration):
         for v, e in zip(values, computed):
             self.put(Store(self.k.writing(v), self.position(v), e))
 
+    def _positions_at(self, iteration_map: IterationMap) -> dims.Dim:
+        """The number of elements at a map: all of a value, or those of the rows that the group computes."""
+        return dims.product(self.group.axes[a] for a in iteration_map if a is not None)
+
     def _sizes_touched(self) -> list[tuple[str, dims.Dim]]:
         touched: dict[Any, tuple[str, dims.Dim]] = {}
         for node in self.group.members:
-            for base, _ in self.reads_of(node, self.iteration_maps[node.outputs[0]]):
+            for base, at in self.reads_of(node, self.iteration_maps[node.outputs[0]]):
                 computed = base in self.node_of or (is_inline(base) and base not in self.stored)
                 if not computed and not isinstance(base, Constant):
-                    touched[base] = (base.dtype, dims.product(base.type.shape))
+                    touched[base] = (base.dtype, self._positions_at(at))
         for v in self.group.stored:
-            touched[v] = (v.dtype, dims.product(v.type.shape))
+            touched[v] = (v.dtype, self._positions_at(self.iteration_maps[v]))
         return list(touched.values())
 
     def finish(self) -> Step:
@@ -392,5 +396,5 @@ class Nest(GroupIteration):
         for v in self.group.stored:
             number = self.k.number_of(v)
             if number in self.k.writes and v not in self.in_bursts:
-                self.k.elements[number] = self.k.size(dims.product(v.type.shape))
+                self.k.elements[number] = self.k.size(self._positions_at(self.iteration_maps[v]))
         return self.k.step(self.levels[0].statements, self.locations, self._sizes_touched())

@@ -243,6 +243,7 @@ def _symbols(buffers: Sequence[Buffer], body: Sequence[Node], given: Iterable[An
                 late.setdefault(node.rows.last)
                 note(node.rows.count)
                 note(node.rows.size)
+                note(node.rows.block)
                 for part in node.rows.own:
                     note(part.bytes)
             note(node.count)

@@ -1,7 +1,9 @@
 """Chains of units that run some rows at a time: see ``symc.compiler.fusion.row_chains``.
 
 The program contains both forms, the steps of all rows one after another and a loop over blocks of rows whose body is
-the same steps with fewer rows, and each call decides (``rows_in_blocks`` in ``symc.loops.calls``).
+the same steps with fewer rows. Which of them a call runs follows from the sizes: the values that the steps pass on must
+be larger than a cache, blocks of them smaller, and products shallow, so that memory takes a part of the time worth
+saving. In blocks, each thread has memory for the values of one block, and the large arrays are not allocated.
 """
 
 from __future__ import annotations
@@ -21,11 +23,44 @@ from symc.compiler.lowering.sharing import viewed
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import LibraryCall
 from symc.loops.calls import CALLS
-from symc.loops.expr import index, var
-from symc.loops.ir import Branch, Call, Kernel, Loop, Node, OwnRows, Ref, Rows, Step
+from symc.loops.expr import call, index, var
+from symc.loops.ir import ROWS_IN_BLOCKS, Branch, Buffer, Call, Kernel, Loop, Node, OwnRows, Ref, Rows, Step, Store
 from symc.loops.routines import suffix
 
-__all__ = ["in_blocks"]
+__all__ = ["block_of", "in_blocks", "pays"]
+
+BLOCK_BYTES = 1 << 20
+"""What the steps of a block pass on to each other: it stays in a core's cache."""
+LEAST_BLOCK = 32
+"""Rows: products of fewer read the other operand too often."""
+MOST_BLOCK_BYTES = 1 << 22
+"""Of a block with the least rows."""
+LEAST_BYTES = 1 << 20
+"""Of the values of all rows: fewer are in the caches anyway."""
+MOST_TERMS = 256
+"""Of the first product: with more, products take most of the time."""
+
+
+def block_of(size: dims.Dim, each: dims.Dim) -> dims.Dim:
+    """The number of rows of a block, of a matrix of ``size`` rows for each of which ``each`` bytes are passed on."""
+    rows = dims.floordiv(BLOCK_BYTES, dims.maximum(each, 1))
+    return dims.minimum(size, dims.maximum(rows, LEAST_BLOCK))
+
+
+def pays(count: dims.Dim, size: dims.Dim, each: dims.Dim, terms: dims.Dim) -> dims.Dim:
+    """1 if ``count`` rows, of matrices of ``size`` rows, should pass in blocks, else 0.
+
+    ``each`` bytes of a row are passed on, and the first product is over ``terms``.
+    """
+    block = dims.mul(block_of(size, each), each)
+    large = dims.floordiv(dims.mul(count, each), LEAST_BYTES)
+    enough = dims.floordiv(size, LEAST_BLOCK)
+    cached = dims.floordiv(MOST_BLOCK_BYTES, dims.maximum(block, 1))
+    shallow = dims.floordiv(MOST_TERMS, dims.maximum(terms, 1))
+    found: dims.Dim = 1
+    for condition in (large, enough, cached, shallow):
+        found = dims.minimum(found, condition)
+    return found
 
 
 class _Unfit(Exception):
@@ -37,17 +72,26 @@ def in_blocks(
     whole: Sequence[Node],
     stored: set[Variable],
     ref_of: Callable[[Variable], Ref],
-    is_private: Callable[[Ref], bool],
-    memory_of: Callable[[int], int],
+    buffers: Sequence[Buffer],
+    is_own: Callable[[int], bool],
     flag: Callable[[], Ref],
 ) -> list[Node] | None:
     """Nodes that run a chain in blocks of rows, or as ``whole``; None if it can only run as a whole.
 
-    ``is_private`` tells whether a reference is to a temporary that a block may have elsewhere, ``memory_of`` which
-    buffer has the memory of another. ``flag`` makes a bool in memory.
+    ``is_own`` tells whether a buffer is a temporary of the scope, ``flag`` makes a bool in memory. The buffers of
+    values that only blocks would use have no room where the chain runs in blocks.
     """
     if not all(isinstance(node, Step) for node in whole):
         return None
+
+    def memory_of(number: int) -> int:
+        while buffers[number].alias >= 0:
+            number = buffers[number].alias
+        return number
+
+    def is_private(ref: Ref) -> bool:
+        return ref.offset == 0 and is_own(ref.buffer) and not buffers[ref.buffer].dynamic
+
     try:
         blocks = _Blocks(chain, stored, ref_of, is_private, memory_of)
         body = [step for unit in chain.units for step in blocks.steps(unit)]
@@ -55,19 +99,29 @@ def in_blocks(
         return None
     if not blocks.own or _overwrites(body, blocks, memory_of):
         return None
-    rows = Rows(blocks.first, blocks.last, blocks.count, blocks.size, tuple(blocks.own.values()))
-    loop = Loop(dims.new_symbol("once"), 1, tuple(body), rows=rows)
     each: dims.Dim = 0
-    for own in rows.own:
-        each = dims.add(each, own.bytes)
-    items = chain.lead[0] if len(chain.lead) > 1 else 1
-    sizes = (items, blocks.size, each, blocks.terms)
+    for part in blocks.own.values():
+        each = dims.add(each, part.bytes)
+    yes = pays(blocks.count, blocks.size, each, blocks.terms)
+    if yes == 0:
+        return None
+    own = {k for part in blocks.own.values() for k in part.buffers}
+    shared = {memory_of(k) for k in range(len(buffers)) if k not in own}
+    for k in own - shared:
+        if buffers[k].alias < 0:
+            buffers[k].room = dims.mul(dims.sub(1, yes), dims.product(buffers[k].shape))
+    rows = Rows(
+        blocks.first, blocks.last, blocks.count, blocks.size, block_of(blocks.size, each), tuple(blocks.own.values())
+    )
+    loop = Loop(dims.new_symbol("once"), 1, tuple(body), rows=rows)
+    if yes == 1:
+        return [loop]
     condition = flag()
-    decide = Call("rows_in_blocks_u8", ("b0",), tuple(var(f"n{k}") for k in range(len(sizes))))
-    kernel = Kernel("rows in blocks", ("bool",), frozenset([0]), len(sizes), (decide,), index(0), index(0))
+    store = Store("b0", index(0), call("ne", var("n0"), index(0)))
+    decide = Kernel(ROWS_IN_BLOCKS, ("bool",), frozenset([0]), 1, (store,), index(0), index(0))
     first = whole[0]
     assert isinstance(first, Step)
-    return [Step(kernel, (condition,), sizes, first.locations), Branch(condition, (loop,), tuple(whole))]
+    return [Step(decide, (condition,), (yes,), first.locations), Branch(condition, (loop,), tuple(whole))]
 
 
 def _overwrites(body: Sequence[Step], blocks: _Blocks, memory_of: Callable[[int], int]) -> bool:
@@ -158,8 +212,8 @@ class _Blocks:
         params = tuple(builder.size(d) for d in p.values())
         builder.flops = spec.flops(*params)
         sizes = [(v.dtype, dims.mul(p[m], p[n])) for v, m, n in ((out, "M", "N"), (a, "M", "K"), (b, "K", "N"))]
-        call = Call(f"{lower.name}_{suffix(out.dtype)}", (c, left, right), params)
-        return builder.step([call], [out.location], sizes)
+        made = Call(f"{lower.name}_{suffix(out.dtype)}", (c, left, right), params)
+        return builder.step([made], [out.location], sizes)
 
     # --- groups ---------------------------------------------------------------------------------------------------
 

@@ -225,17 +225,8 @@ class Scope(Region):
     def _run_in_blocks(self, chain: RowChain, begun: int) -> None:
         """Let the nodes of a chain, all that were added since ``begun``, run some rows at a time."""
 
-        buffers = self.builder.buffers
-
-        def is_private(ref: Ref) -> bool:
-            return ref.offset == 0 and self.is_own(ref.buffer) and not buffers[ref.buffer].dynamic
-
-        def memory_of(number: int) -> int:
-            while buffers[number].alias >= 0:
-                number = buffers[number].alias
-            return number
-
-        nodes = in_blocks(chain, self.nodes[begun:], self.stored, self.ref_of, is_private, memory_of, self._flag)
+        buffers, whole = self.builder.buffers, self.nodes[begun:]
+        nodes = in_blocks(chain, whole, self.stored, self.ref_of, buffers, self.is_own, self._flag)
         if nodes is not None:
             self.nodes[begun:] = nodes
 

@@ -9,12 +9,8 @@ enum {
     LEAST_SUNK_ROWS = 24,       /* of a range that multiplies its own rows: fewer take longer than many at once */
     LEAST_SUNK_BYTES = 4 << 20, /* of the products of all steps: fewer stay in the caches */
 
-    BLOCK_BYTES = 1 << 19,       /* that the steps of a block pass on to each other: they stay in a core's cache */
-    LEAST_BLOCK = 32,            /* rows: products of fewer read the other operand too often */
-    MOST_BLOCK_BYTES = 1 << 22,  /* of a block with the least rows */
-    LEAST_BLOCKED_BYTES = 1 << 20, /* of all rows: fewer are in the caches anyway */
-    BLOCKS_OF_THREAD = 3,        /* at least, if blocks have the least rows: the threads finish at the same time */
-    TERMS_OF_ROW = 8,            /* of the products, for each row of a block: with more, they take most of the time */
+    LEAST_BLOCK = 32,     /* rows: products of fewer read the other operand too often */
+    BLOCKS_OF_THREAD = 3, /* at least, if blocks have the least rows: the threads finish at the same time */
 };
 
 int64_t symc_row_ranges(int64_t rows, int64_t steps, int64_t work)
@@ -59,13 +55,14 @@ void symc_product_in_steps_u8(void *const *bufs, const int64_t *p)
                           symc_row_ranges(rows, steps, 4 * rows * cols * p[3]) == threads;
 }
 
-int64_t symc_rows_of_block(int64_t matrices, int64_t size, int64_t bytes)
+int64_t symc_rows_of_block(int64_t matrices, int64_t size, int64_t block)
 {
-    int64_t rows = BLOCK_BYTES / (bytes < 1 ? 1 : bytes), blocks = BLOCKS_OF_THREAD * symc_num_threads();
+    const int64_t blocks = BLOCKS_OF_THREAD * symc_num_threads();
+    int64_t rows = block;
     if (matrices < blocks && rows > matrices * size / blocks)
         rows = matrices * size / blocks;
-    if (rows < LEAST_BLOCK)
-        rows = LEAST_BLOCK;
+    if (rows < LEAST_BLOCK && block > rows)
+        rows = block < LEAST_BLOCK ? block : LEAST_BLOCK;
     if (rows >= size)
         return size;
     const int64_t parts = (size + rows - 1) / rows; /* of nearly equal length */
@@ -87,21 +84,11 @@ static void run_blocks(void *arg, int64_t begin, int64_t end)
     }
 }
 
-void symc_row_blocks(symc_task fn, void *arg, int64_t rows, int64_t size, int64_t bytes)
+void symc_row_blocks(symc_task fn, void *arg, int64_t rows, int64_t size, int64_t block)
 {
     if (rows < 1 || size < 1)
         return;
-    blocks_of_rows l = {fn, arg, size, symc_rows_of_block(rows / size, size, bytes), 0};
+    blocks_of_rows l = {fn, arg, size, symc_rows_of_block(rows / size, size, block), 0};
     l.parts = (size + l.rows - 1) / l.rows;
     symc_parallel(run_blocks, &l, rows / size * l.parts, 1);
-}
-
-void symc_rows_in_blocks_u8(void *const *bufs, const int64_t *p)
-{
-    const int64_t matrices = p[0], size = p[1], bytes = p[2], terms = p[3];
-    const int64_t rows = symc_rows_of_block(matrices, size, bytes);
-    if (symc_is_measuring())
-        return;
-    *(uint8_t *)bufs[0] = rows >= LEAST_BLOCK && rows * bytes <= MOST_BLOCK_BYTES && terms <= TERMS_OF_ROW * rows &&
-                          matrices * size * bytes >= LEAST_BLOCKED_BYTES;
 }

@@ -171,6 +171,24 @@ int symc_measure_each(symc_call call, void *const *bufs, const int64_t *p, int w
     return measured;
 }
 
+int symc_measure_each_stored(symc_stored_call call, void *const *bufs, const int64_t *p, symc_stored *const *stored, int width,
+                             int64_t forms)
+{
+    const size_t before = imagined_kept;
+    volatile size_t each = 0;
+    imagined_loop = 1;
+    int measured = !setjmp(no_room);
+    if (measured)
+        for (imagined_thread = 0; imagined_thread < width; imagined_thread++) {
+            call(bufs, p, stored);
+            each = imagined_kept - before;
+            imagined_kept = before;
+        }
+    imagined_kept = before + each * forms;
+    imagined_thread = imagined_loop = 0;
+    return measured;
+}
+
 void symc_measure_loop(symc_task fn, void *arg, int width)
 {
     if (imagined_loop)

@@ -102,6 +102,9 @@ static int same(const symc_form_key *a, const symc_form_key *b, int whatever_fro
 
 static int is_outdated(const form *f, int64_t version) { return f->version != version && f->version != BEING_MADE; }
 
+/* Whether a form was not used for the value before either: in the next call, others may have its place. */
+static int is_left(const form *f, int64_t version) { return is_outdated(f, version) && f->version < version - 1; }
+
 /* The form, or the memory of an outdated one of the same kind, or new memory; NULL if there is no room. Under the lock. */
 static form *found_or_new(symc_stored *stored, const symc_form_key *key, size_t bytes, int64_t version)
 {
@@ -115,6 +118,8 @@ static form *found_or_new(symc_stored *stored, const symc_form_key *key, size_t 
         } else if (same(&f->key, key, 1) && f->bytes == bytes) {
             f->key = *key, f->version = UNMADE;
             return f;
+        } else if (!is_left(f, version)) {
+            at = &f->next;
         } else {
             drop(at); /* an array of another shape, or one that is written to between calls that read it differently */
         }

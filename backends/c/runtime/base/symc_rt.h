@@ -47,16 +47,12 @@ SYMC_API void symc_rows(symc_task fn, void *arg, int64_t rows, int64_t steps, in
 /* The number of ranges. */
 SYMC_API int64_t symc_row_ranges(int64_t rows, int64_t steps, int64_t work);
 
-/* Calls `fn(arg, first, last)` for blocks of rows, at the same time. No block has rows of two matrices of `size` rows each;
- * what the steps of `fn` pass on to each other, `bytes` for a row, stays in the caches. */
-SYMC_API void symc_row_blocks(symc_task fn, void *arg, int64_t rows, int64_t size, int64_t bytes);
+/* Calls `fn(arg, first, last)` for blocks of at most `block` rows, at the same time. No block has rows of two matrices of
+ * `size` rows each. */
+SYMC_API void symc_row_blocks(symc_task fn, void *arg, int64_t rows, int64_t size, int64_t block);
 
 /* The number of rows of a block, for this many matrices. */
-SYMC_API int64_t symc_rows_of_block(int64_t matrices, int64_t size, int64_t bytes);
-
-/* Whether rows should pass through several steps in blocks, the first of which is a product over K terms, or each step
- * should compute the rows of all matrices.  bufs = {yes, a byte};  p = {matrices, rows of each, bytes for a row, K} */
-SYMC_API void symc_rows_in_blocks_u8(void *const *bufs, const int64_t *p);
+SYMC_API int64_t symc_rows_of_block(int64_t matrices, int64_t size, int64_t block);
 
 /* Whether each range of rows multiplies its own rows, by a K x N matrix in each step, or all threads multiply those of all
  * steps before the loop.  bufs = {yes, a byte};  p = {rows, steps, N, K, bytes of an element} */
@@ -113,13 +109,15 @@ typedef void (*symc_stored_call)(void *const *bufs, const int64_t *p, symc_store
  * symc_measure_call() makes a library call, with null pointers for arrays if need be: what it does outside of tasks
  * touches only scratch. symc_measure_scratch() stands for a parallel loop over [0, n) whose iterations ask for `bytes`
  * in `slot`. symc_measure_each() and symc_measure_scratch_of_each() stand for `width` threads that each do so whole
- * inside a parallel loop. symc_measured() is the bytes of all blocks of all threads so far. What returns int returns 0 when there is
+ * inside a parallel loop, symc_measure_each_stored() for calls of which `forms` keep other forms of their operands. symc_measured() is the bytes of all blocks of all threads so far. What returns int returns 0 when there is
  * not even room for measuring. */
 SYMC_API int symc_measure_begin(void);
 SYMC_API int symc_measure_call(symc_call call, void *const *bufs, const int64_t *p);
 SYMC_API int symc_measure_stored_call(symc_stored_call call, void *const *bufs, const int64_t *p, symc_stored *const *stored);
 SYMC_API int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
 SYMC_API int symc_measure_each(symc_call call, void *const *bufs, const int64_t *p, int width);
+SYMC_API int symc_measure_each_stored(symc_stored_call call, void *const *bufs, const int64_t *p, symc_stored *const *stored,
+                                      int width, int64_t forms);
 SYMC_API int symc_measure_scratch_of_each(int slot, size_t bytes, int width);
 SYMC_API size_t symc_measured(void);
 SYMC_API void symc_measure_end(void);

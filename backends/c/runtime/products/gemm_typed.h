@@ -324,8 +324,9 @@ static void multiply_vector_batch(void *arg, int64_t begin, int64_t end)
 void FN(symc_batched_product)(void *const *bufs, const int64_t *p, symc_stored *const *stored, const symc_epilogue *e,
                               int64_t row, int64_t row_step)
 {
-    batch all = {bufs, p, {p[9] ? NULL : stored[0], p[10] ? NULL : stored[1]}, e, row, row_step};
-    int64_t n = p[0], products = larger(1, p[3]) * larger(1, p[4]) * larger(1, p[5]);
+    const int64_t n = p[0];
+    batch all = {bufs, p, {p[9] && n > 1 ? NULL : stored[0], p[10] && n > 1 ? NULL : stored[1]}, e, row, row_step};
+    int64_t products = larger(1, p[3]) * larger(1, p[4]) * larger(1, p[5]);
     int64_t one[9] = {p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[12]};
     product first = product_of(bufs, one);
     if (p[3] > 1 && p[4] > 1 && p[5] > 0 && is_small(&first))
