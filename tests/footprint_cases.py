@@ -73,7 +73,7 @@ def long_softmax(n):
 
 
 def attention(n):
-    """Blocks of rows: threads have memory for the scores of theirs, and all products share the packed keys and values."""
+    """Blocks of rows: threads have memory for the scores of theirs, and share packed keys and values."""
     q, k, v = T.tensor3s("q", "k", "v")
     weights = T.nnet.softmax(T.batched_dot(q, k.dimshuffle(0, 2, 1)), axis=-1)
     return symc.function([q, k, v], T.batched_dot(weights, v)), [(3, n, 64), (3, n, 64), (3, n, 64)]

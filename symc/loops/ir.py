@@ -28,8 +28,8 @@ from symc.loops.expr import Expr, substituted
 
 __all__ = [
     "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Carried", "Check", "Epilogue", "For", "Host",
-    "If", "Kernel", "Let", "Load", "Loop", "Native", "Node", "OwnRows", "Program", "ROWS_IN_BLOCKS", "Ref", "Room", "Rows",
-    "SUM_TERMS", "Statement", "Step", "Store", "UNBOUNDED", "moved", "roots", "walk",
+    "If", "Kernel", "Let", "Load", "Loop", "Native", "Node", "OwnRows", "Program", "ROWS_IN_BLOCKS", "Ref", "Room",
+    "Rows", "SUM_TERMS", "Statement", "Step", "Store", "UNBOUNDED", "moved", "roots", "walk",
 ]  # fmt: skip
 
 SUM_TERMS = {"float32": 32, "float64": 512}
@@ -297,7 +297,7 @@ class Host:
 
 
 ROWS_IN_BLOCKS = "rows in blocks"
-"""The kernel of the step before a branch that tells whether rows pass through several steps in blocks: its dim, 0 or 1."""
+"""The kernel of a step before a branch: its dim, 0 or 1, tells whether rows pass through several steps in blocks."""
 
 
 @dataclass(frozen=True)
