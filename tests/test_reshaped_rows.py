@@ -62,6 +62,24 @@ def test_biases_are_epilogues() -> None:
     assert _steps(T.dot(x, w) + x.sum(-1, keepdims=True), [x, w]) >= 2  # other values for every row
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_residuals_are_epilogues(shape: tuple[int, ...]) -> None:
+    """Arguments are added to rows of a product, and so are the rows of an earlier product with its own residual."""
+    pytest.importorskip("cffi")
+    arrays = [RNG.standard_normal(s) for s in (shape, (shape[-1], 70), (70, shape[-1]))]
+    x, w, u = inputs = [T.tensor("float64", shape=(None,) * a.ndim) for a in arrays]
+
+    def block(lib: Any, x: Any, w: Any, u: Any) -> Any:
+        h = x + lib.dot(lib.tanh(lib.dot(x, w)), u)
+        return h + lib.dot(lib.tanh(lib.dot(h, w)), u)
+
+    out = block(T, *inputs)
+    np.testing.assert_allclose(symc.function(inputs, out)(*arrays), block(np, *arrays), rtol=1e-10, atol=1e-10)
+    assert _steps(out, inputs) == 4
+    grads = symc.function(inputs, symc.grad((out**2).sum(), inputs))(*arrays)
+    assert [g.shape for g in grads] == [a.shape for a in arrays]
+
+
 def test_gradients() -> None:
     arrays = [RNG.standard_normal(s) for s in ((4, 3, 5), (5, 6), (6,))]
     x, w, b = inputs = [T.tensor("float64", shape=(None,) * a.ndim) for a in arrays]

@@ -7,7 +7,7 @@ import symc
 import symc.tensor as T
 from symc.errors import ShapeError
 from symc.graph import dims
-from symc.graph.dim_bounds import only_length
+from symc.graph.dim_bounds import only_length, only_lengths
 from symc.printing.stages import state_after
 
 
@@ -97,3 +97,19 @@ def test_gates_that_are_cut_by_constants_have_their_width(hidden, rng):
     for width in {0, 1, 4 * hidden - 1, 4 * hidden + 1, 5 * hidden} - {4 * hidden, 4 if hidden == 1 else -1}:
         with pytest.raises(ShapeError):
             f(np.zeros((5, width), "float32"), c)
+
+
+def test_many_axes_are_read_once():
+    """Many inputs have many axes and many equalities: the time would be quadratic."""
+
+    class Axes(list):
+        read = 0
+
+        def __iter__(self):
+            self.read += 1
+            return super().__iter__()
+
+    symbols = [dims.new_symbol(f"n{k}") for k in range(20)]
+    axes = Axes(symbols)
+    found = only_lengths([(dims.sub(n, 1), k) for k, n in enumerate(symbols)], axes)
+    assert found == {n: k + 1 for k, n in enumerate(symbols)} and axes.read == 1

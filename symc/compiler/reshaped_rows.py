@@ -25,7 +25,7 @@ __all__ = ["reshapes_last"]
 def reshapes_last(graph: Graph) -> Sequence[Variable]:
     """Apply elementwise ops to products before their rows are reshaped, where nothing else reads these.
 
-    The other operands must be the same for all rows, or be rows that are reshaped in the same way.
+    The other operands must be the same for all rows, arguments, or rows that are reshaped in the same way.
     """
     if RESHAPE_TO not in graph.records and DIMSHUFFLE not in graph.records:
         return graph
@@ -84,11 +84,17 @@ def _product_of(v: Variable, computed: Container[Variable]) -> Variable | None:
 
 
 def _as_matrix(v: Variable, shape: dims.Shape) -> Variable | None:
-    """The matrix of this shape whose rows are those of ``v``, if it is not computed for the purpose."""
+    """The matrix of this shape whose rows are those of ``v``, if it is not computed for the purpose.
+
+    An argument, which is in memory, is a matrix in another shape.
+    """
     source = _source(v)
     if source is not None and dims.same_shape(source.type.shape, shape):
         return source
-    if v.owner is None or v.owner.op.record is not EXPAND:
+    if v.owner is None:
+        rows = dims.equal(dims.product(v.type.shape[:-1]), shape[0]) if v.ndim > 1 else None
+        return reshape_to(v, shape) if rows and dims.equal(v.type.shape[-1], shape[1]) else None
+    if v.owner.op.record is not EXPAND:
         return None
     (source,) = v.owner.inputs
     if source.ndim == 0:

@@ -92,9 +92,10 @@ def _all(function: Any, parts: list[Any]) -> Any:
 def only_lengths(equalities: Sequence[tuple[Dim, Dim]], axes: Collection[Any]) -> dict[Any, int]:
     """Return those of the symbols ``axes`` for which equalities leave one length, with it."""
     of_one: dict[Any, list[tuple[Dim, Dim]]] = {}
+    known = set(axes)
     for left, right in equalities:
         used = dims.symbols_of(left) | dims.symbols_of(right)
-        if len(used) == 1 and used <= set(axes):
+        if len(used) == 1 and used <= known:
             of_one.setdefault(next(iter(used)), []).append((left, right))
     found = {symbol: only_length(sides) for symbol, sides in of_one.items()}
     return {symbol: length for symbol, length in found.items() if length is not None}
